@@ -1,0 +1,47 @@
+# `make run` opens the app, `make test` runs the tests; each does all the set-up it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TOOLS := meson-python meson ninja cython
+
+.PHONY: run test lint types bench conformance clean
+
+$(VENV)/.tools: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt $(TOOLS)
+	touch $@
+
+# No build isolation: an editable install builds changed C and Cython again when it is imported.
+$(VENV)/.run: pyproject.toml $(VENV)/.tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[train]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.run
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[dev]"
+	touch $@
+
+run: $(VENV)/.run
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sterna
+
+test: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
+
+# Real cases made by others; STERNA_CONFORMANCE names their folder.
+conformance: $(VENV)/.dev
+	@test -d "$(STERNA_CONFORMANCE)" || { echo "set STERNA_CONFORMANCE to the folder of real cases"; exit 2; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m conformance
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,1 @@
+"""What Sterna does, without a screen: everything here works from a script."""

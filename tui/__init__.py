@@ -1,0 +1,1 @@
+"""What a person sees and types: the Textual app and the command line."""
