@@ -4,7 +4,7 @@
 def human_bytes(count: int) -> str:
     """Return `count` bytes as e.g. `2.50 GB`, three figures."""
     value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 - the last unit is used below
+    for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 999.5 or unit == "TB":
             break
         value /= 1000
