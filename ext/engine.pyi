@@ -1,0 +1,78 @@
+import numpy as np
+import numpy.typing as npt
+
+TERNARY_TYPES: frozenset[int]
+
+class MatrixRef:
+    rows: int
+    cols: int
+    bytes: int
+    is_packed: bool
+    def rescale(self, factor: float) -> None: ...
+
+class Buffer:
+    width: int
+
+class KVCache: ...
+
+class Engine:
+    isa: str
+    threads: int
+    max_tokens: int
+    buffer_bytes: int
+    cache_bytes: int
+    def __init__(self, threads: int, max_tokens: int) -> None: ...
+    def matrix(
+        self, type: int, data: npt.NDArray[np.uint8], rows: int, cols: int, pack: bool = True
+    ) -> MatrixRef: ...
+    def buffer(self, width: int) -> Buffer: ...
+    def cache(self, heads: int, capacity: int, width: int, half: bool) -> KVCache: ...
+    def embed(self, table: MatrixRef, out: Buffer, scale: float = 1) -> None: ...
+    def norm(
+        self,
+        x: Buffer,
+        weight: npt.NDArray[np.float32] | None,
+        eps: float,
+        users: list[MatrixRef],
+        last_only: bool = False,
+    ) -> None: ...
+    def linear(
+        self,
+        matrices: list[MatrixRef],
+        outs: list[Buffer],
+        biases: list[npt.NDArray[np.float32] | None] | None = None,
+        add: bool = False,
+        last_only: bool = False,
+    ) -> None: ...
+    def rope(
+        self,
+        q: Buffer,
+        k: Buffer,
+        v: Buffer,
+        keys: KVCache,
+        values: KVCache,
+        inverse: npt.NDArray[np.float32],
+        neox: bool,
+        scale: float = 1,
+    ) -> None: ...
+    def attend(
+        self, q: Buffer, out: Buffer, keys: KVCache, values: KVCache, scale: float
+    ) -> None: ...
+    def glu(self, gate: Buffer, up: Buffer, squared: bool) -> None: ...
+    def finish(self, vocab: int) -> None: ...
+    def cancel(self) -> None: ...
+    def resume(self) -> None: ...
+    def run(self, ids: npt.NDArray[np.int32], first: int, logits_from: int) -> bool: ...
+    def write(self, b: Buffer, values: npt.NDArray[np.float32]) -> None: ...
+    def read(self, b: Buffer, tokens: int) -> npt.NDArray[np.float32]: ...
+    def sample(
+        self,
+        logits: Buffer,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        min_p: float,
+        repeat_penalty: float,
+        recent: npt.NDArray[np.int32],
+        state: npt.NDArray[np.uint64],
+    ) -> tuple[int, float]: ...

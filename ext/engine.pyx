@@ -1,0 +1,414 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""A transformer as a list of steps that all threads run together, without the GIL.
+
+Describe the model once (`matrix`, `buffer`, `cache`, then the steps in order), call `finish`, and run
+tokens. Arrays given stay referenced; nothing is copied except ternary weights, which are packed.
+"""
+
+import numpy as np
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from ext.kernels cimport *
+from ext import cpu
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+cdef extern from "<sys/mman.h>" nogil:
+    int madvise(void *address, size_t length, int advice)
+    int MADV_DONTNEED
+    int MADV_HUGEPAGE
+
+TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
+
+
+cdef void *_memory(size_t bytes) except NULL:
+    """On a cache line; large blocks on huge pages where the system has them.
+
+    What is large is not cleared, so that pages which are never used cost nothing.
+    """
+    cdef size_t huge = 2 << 20, page = huge if bytes >= huge else 64
+    cdef size_t size = (bytes + page + 63) // page * page
+    cdef void *p = aligned_alloc(page, size)
+    if p == NULL:
+        raise MemoryError
+    if page == huge:
+        madvise(p, size, MADV_HUGEPAGE)
+    else:
+        memset(p, 0, size)
+    return p
+
+
+cdef struct Packing:
+    int type, rows, cols
+    const uint8_t *data
+    size_t row_bytes
+    uint8_t *packed
+    float *scale
+    int uneven
+
+
+cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
+    cdef Packing *p = <Packing *>context
+    cdef int begin = 0, end = 0, g, rows
+    cdef size_t size = ternary_group_bytes(p.cols)
+    pool_share(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
+    while pool_take(pool, index, &begin, &end):
+        for g in range(begin, end):
+            rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
+            if ternary_pack_group(p.type, p.data + <size_t>g * ROW_GROUP * p.row_bytes, p.row_bytes, rows,
+                                  p.cols, p.packed + g * size, p.scale + g * ROW_GROUP):
+                p.uneven = 1
+
+
+cdef class MatrixRef:
+    """A weight matrix: `rows` outputs by `cols` inputs."""
+
+    cdef Matrix m
+    cdef object owner
+    cdef void *packed
+    cdef float *scales
+
+    def __dealloc__(self):
+        free(self.packed)
+        free(self.scales)
+
+    @property
+    def rows(self):
+        return self.m.rows
+
+    @property
+    def cols(self):
+        return self.m.cols
+
+    @property
+    def bytes(self):
+        """Bytes that one pass over the matrix reads."""
+        if self.m.type == TYPE_TERNARY:
+            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ternary_group_bytes(self.m.cols)
+        return self.m.rows * self.m.row_bytes
+
+    @property
+    def is_packed(self):
+        """Whether the matrix is ternary in our own layout."""
+        return self.packed != NULL
+
+    def rescale(self, float factor):
+        """Multiply a packed matrix by a number, exactly in its row scales."""
+        cdef int i
+        if self.packed == NULL:
+            raise ValueError("only a packed matrix has row scales")
+        for i in range((self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP):
+            self.scales[i] *= factor
+
+
+cdef class Buffer:
+    """Float32 values of each token of a block: [max_tokens][width]."""
+
+    cdef float *data
+    cdef readonly int width
+
+    def __dealloc__(self):
+        free(self.data)
+
+
+cdef class KVCache:
+    """Keys or values of one layer: [heads][capacity][width], float16 or float32."""
+
+    cdef Cache c
+
+    def __dealloc__(self):
+        free(self.c.data)
+
+
+cdef class Engine:
+    """The program of one model with its threads and buffers."""
+
+    cdef Program p
+    cdef list keep
+    cdef int capacity, steps_room, widest
+    cdef int cancelled
+    cdef Candidate *candidates
+    cdef int vocab
+    cdef readonly str isa
+    cdef readonly size_t buffer_bytes
+    cdef readonly size_t cache_bytes
+    cdef size_t scratch_need, partial_need
+
+    def __cinit__(self, int threads, int max_tokens):
+        name = cpu.isa()
+        self.isa = name
+        encoded = name.encode()
+        self.p.kernels = kernels_select(encoded)
+        self.p.max_tokens = max_tokens
+        self.p.cancel = &self.cancelled
+        self.keep = []
+        self.p.pool = pool_create(threads)
+        if self.p.pool == NULL:
+            raise MemoryError("cannot start the threads")
+
+    def __dealloc__(self):
+        pool_destroy(self.p.pool)
+        free(self.p.steps)
+        free(self.p.scratch)
+        free(self.p.partial)
+        free(self.p.act.f)
+        free(self.p.act.row_q)
+        free(self.p.act.row_scale)
+        free(self.p.act.row_sum)
+        free(self.p.act.block_q)
+        free(self.p.act.block_scale)
+        free(self.p.act.block_sum)
+        free(self.candidates)
+
+    @property
+    def threads(self):
+        return pool_threads(self.p.pool)
+
+    @property
+    def max_tokens(self):
+        return self.p.max_tokens
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True):
+        """Take a tensor of `rows` rows of `cols` values as it lies in a file.
+
+        With `pack`, ternary types go into a faster layout and the file's pages are given back.
+        """
+        cdef size_t row = type_row_bytes(type, cols)
+        cdef size_t need = rows * row + (4 if type == TYPE_I2_S else 0)
+        if row == 0 or rows <= 0 or <size_t>data.shape[0] < need:
+            raise ValueError(f"type {type}, {rows} x {cols}: {data.shape[0]} bytes do not fit")
+        cdef MatrixRef ref = MatrixRef.__new__(MatrixRef)
+        ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
+        ref.m.data = &data[0]
+        if pack and type in TERNARY_TYPES:
+            self._pack(ref, data)
+        if not ref.packed:
+            ref.owner = data
+        ref.m.multiply = <void (*)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil>kernels_matmul(self.p.kernels, ref.m.type, &ref.m.form)
+        if ref.m.multiply == NULL:
+            raise ValueError(f"type {type} has no kernel")
+        self.keep.append(ref)
+        return ref
+
+    cdef _pack(self, MatrixRef ref, const uint8_t[::1] data):
+        cdef int groups = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP
+        cdef Packing job
+        cdef uintptr_t start, end
+        cdef float scale
+        ref.packed = _memory(groups * ternary_group_bytes(ref.m.cols))
+        ref.scales = <float *>_memory(groups * ROW_GROUP * 4)
+        job.type, job.rows, job.cols = ref.m.type, ref.m.rows, ref.m.cols
+        job.data, job.row_bytes = ref.m.data, ref.m.row_bytes
+        job.packed, job.scale, job.uneven = <uint8_t *>ref.packed, ref.scales, 0
+        with nogil:
+            pool_run(self.p.pool, _pack, &job)
+        if job.uneven:
+            free(ref.packed)
+            free(ref.scales)
+            ref.packed = NULL
+            ref.scales = NULL
+            return
+        if ref.m.type == TYPE_I2_S:
+            scale = (<const float *>(ref.m.data + ref.m.rows * ref.m.row_bytes))[0]
+            for i in range(groups * ROW_GROUP):
+                ref.scales[i] = scale
+        start = (<uintptr_t>ref.m.data + 4095) // 4096 * 4096
+        end = (<uintptr_t>ref.m.data + ref.m.rows * ref.m.row_bytes) // 4096 * 4096
+        if end > start and not np.asarray(data).flags.owndata:
+            madvise(<void *>start, end - start, MADV_DONTNEED)
+        ref.m.type = TYPE_TERNARY
+        ref.m.data = <const uint8_t *>ref.packed
+        ref.m.scale = ref.scales
+
+    def buffer(self, int width):
+        """Make a buffer of `width` values a token."""
+        cdef Buffer b = Buffer.__new__(Buffer)
+        cdef size_t bytes = <size_t>(self.p.max_tokens + TILE_TOKENS) * width * 4
+        b.data = <float *>_memory(bytes)
+        b.width = width
+        self.buffer_bytes += bytes
+        self.keep.append(b)
+        return b
+
+    def cache(self, int heads, int capacity, int width, bint half):
+        """Make a cache for the keys or the values of one layer."""
+        cdef KVCache cache = KVCache.__new__(KVCache)
+        cdef size_t bytes = <size_t>heads * capacity * width * (2 if half else 4)
+        cache.c.data = _memory(bytes)
+        cache.c.half, cache.c.heads, cache.c.capacity, cache.c.width = half, heads, capacity, width
+        self.cache_bytes += bytes
+        self.capacity = capacity
+        self.keep.append(cache)
+        return cache
+
+    # --- steps ---------------------------------------------------------------------------------
+
+    cdef Step *_step(self, int kind) except NULL:
+        cdef Step *grown
+        cdef int i
+        if self.p.count == self.steps_room:
+            self.steps_room = max(64, 2 * self.steps_room)
+            grown = <Step *>calloc(self.steps_room, sizeof(Step))
+            if grown == NULL:
+                raise MemoryError
+            for i in range(self.p.count):
+                grown[i] = self.p.steps[i]
+            free(self.p.steps)
+            self.p.steps = grown
+        self.p.count += 1
+        cdef Step *s = &self.p.steps[self.p.count - 1]
+        s.kind = kind
+        s.scale = 1
+        return s
+
+    cdef const float *_vector(self, object values, int width) except? NULL:
+        if values is None:
+            return NULL
+        cdef const float[::1] view = np.ascontiguousarray(values, dtype=np.float32)
+        if view.shape[0] != width:
+            raise ValueError(f"{view.shape[0]} values where {width} are needed")
+        self.keep.append(view)
+        return &view[0]
+
+    def embed(self, MatrixRef table, Buffer out, float scale=1):
+        """out = scale * row of `table` for each id."""
+        cdef Step *s = self._step(STEP_EMBED)
+        if table.m.type in (TYPE_TERNARY, TYPE_I2_S) or table.m.cols != out.width:
+            raise ValueError("this table cannot be looked up")
+        s.matrix[0], s.out[0], s.width, s.scale = &table.m, out.data, out.width, scale
+
+    def norm(self, Buffer x, weight, float eps, list users, bint last_only=False):
+        """Prepare the input of `users` (matrices): RMS norm with `weight` (None: as it is), quantised."""
+        cdef Step *s = self._step(STEP_NORM)
+        cdef MatrixRef user
+        s.in_, s.width, s.eps, s.last_only = x.data, x.width, eps, last_only
+        s.weight = self._vector(weight, x.width)
+        for user in users:
+            s.forms |= user.m.form
+            if user.m.cols != x.width:
+                raise ValueError(f"a matrix with {user.m.cols} columns on {x.width} values")
+        self.widest = max(self.widest, x.width)
+
+    def linear(self, list matrices, list outs, list biases=None, bint add=False, bint last_only=False):
+        """outs[i] (+)= matrices[i] @ prepared input + biases[i]."""
+        cdef Step *s = self._step(STEP_LINEAR)
+        cdef MatrixRef m
+        cdef Buffer out
+        if len(matrices) > MAX_OUTPUTS:
+            raise ValueError("too many matrices at once")
+        s.outputs, s.add, s.last_only = len(matrices), add, last_only
+        for i, (m, out) in enumerate(zip(matrices, outs, strict=True)):
+            if m.m.rows != out.width:
+                raise ValueError(f"a matrix with {m.m.rows} rows into {out.width} values")
+            s.matrix[i], s.out[i], s.out_width[i] = &m.m, out.data, out.width
+            s.bias[i] = self._vector(biases[i], m.m.rows) if biases else NULL
+
+    def rope(self, Buffer q, Buffer k, Buffer v, KVCache keys, KVCache values, inverse, bint neox, float scale=1):
+        """Turn q and k by their positions and put k and v into the cache.
+
+        `inverse`: angles per position, half the rotated width; `neox`: pairs (i, i + half), else (2i, 2i + 1).
+        """
+        cdef Step *s = self._step(STEP_ROPE)
+        s.out[0], s.out[1], s.out[2] = q.data, k.data, v.data
+        s.k, s.v, s.neox, s.rope_scale = &keys.c, &values.c, neox, scale
+        s.rope_width = 2 * len(inverse)
+        s.inverse = self._vector(inverse, len(inverse)) if len(inverse) else NULL
+        if (s.rope_width > keys.c.width or q.width % keys.c.width or k.width != keys.c.heads * keys.c.width
+                or v.width != values.c.heads * values.c.width):
+            raise ValueError("rope: widths do not agree")
+        s.q_heads = q.width // keys.c.width
+
+    def attend(self, Buffer q, Buffer out, KVCache keys, KVCache values, float scale):
+        """out = softmax(scale * q . keys) @ values, causal, grouped-query."""
+        cdef Step *s = self._step(STEP_ATTEND)
+        s.in_, s.out[0], s.k, s.v, s.scale = q.data, out.data, &keys.c, &values.c, scale
+        s.q_heads = q.width // keys.c.width
+        if s.q_heads % keys.c.heads or s.q_heads // keys.c.heads > 64 or out.width != s.q_heads * values.c.width:
+            raise ValueError("attend: widths do not agree")
+        self.scratch_need = max(self.scratch_need, attend_scratch(keys.c.width, values.c.width, s.q_heads // keys.c.heads))
+        self.partial_need = max(self.partial_need, <size_t>s.q_heads * MAX_PARTS * (values.c.width + 2))
+
+    def glu(self, Buffer gate, Buffer up, bint squared):
+        """gate = act(gate) * up, act = ReLU squared or SiLU."""
+        cdef Step *s = self._step(STEP_GLU)
+        if gate.width != up.width:
+            raise ValueError("glu: widths do not agree")
+        s.in_, s.out[0], s.out[1], s.width, s.squared = gate.data, gate.data, up.data, gate.width, squared
+
+    def finish(self, int vocab):
+        """Allocate what the steps share. Afterwards the program can run."""
+        cdef size_t tokens = self.p.max_tokens + TILE_TOKENS
+        cdef size_t stride = (self.widest + 63) // 64 * 64
+        cdef size_t values = tokens * stride
+        cdef int threads = pool_threads(self.p.pool)
+        cdef Act *a = &self.p.act
+        a.f = <float *>_memory(values * 4)
+        a.row_q = <int8_t *>_memory(values)
+        a.row_scale = <float *>_memory(tokens * 4)
+        a.row_sum = <int32_t *>_memory(tokens * 4)
+        a.block_q = <int8_t *>_memory(values)
+        a.block_scale = <float *>_memory(values // BLOCK * 4)
+        a.block_sum = <float *>_memory(values // BLOCK * 4)
+        self.p.scratch_floats = (self.scratch_need + 63) // 64 * 64
+        self.p.scratch = <float *>_memory(self.p.scratch_floats * threads * 4)
+        self.p.partial = <float *>_memory(self.partial_need * 4)
+        self.buffer_bytes += values * 6 + values // BLOCK * 8 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
+        self.vocab = vocab
+        self.candidates = <Candidate *>_memory(<size_t>vocab * 8)
+
+    # --- running -------------------------------------------------------------------------------
+
+    def cancel(self):
+        """Stop the run in progress within one layer; may be called from any thread."""
+        self.cancelled = 1
+
+    def resume(self):
+        """Forget a cancel."""
+        self.cancelled = 0
+
+    def run(self, const int32_t[::1] ids, int first, int logits_from):
+        """Run ids at positions first…; False when cancelled (then the cache holds no such ids)."""
+        cdef int tokens = <int>ids.shape[0], cancelled
+        if tokens < 1 or tokens > self.p.max_tokens or first < 0 or first + tokens > self.capacity:
+            raise ValueError("tokens beyond the context")
+        with nogil:
+            cancelled = program_run(&self.p, &ids[0], tokens, first, logits_from)
+        return not cancelled
+
+    def write(self, Buffer b, const float[:, ::1] values):
+        """Set the first rows of a buffer."""
+        cdef int t, i
+        if values.shape[1] != b.width or values.shape[0] > self.p.max_tokens:
+            raise ValueError("write: shapes do not agree")
+        for t in range(<int>values.shape[0]):
+            for i in range(b.width):
+                b.data[<size_t>t * b.width + i] = values[t, i]
+
+    def read(self, Buffer b, int tokens):
+        """Return a copy of the first `tokens` rows: float32 [tokens, width]."""
+        out = np.empty((tokens, b.width), dtype=np.float32)
+        cdef float[:, ::1] view = out
+        cdef int t, i
+        for t in range(tokens):
+            for i in range(b.width):
+                view[t, i] = b.data[<size_t>t * b.width + i]
+        return out
+
+    def sample(self, Buffer logits, float temperature, int top_k, float top_p, float min_p,
+               float repeat_penalty, const int32_t[::1] recent, uint64_t[::1] state):
+        """Choose from the first row of `logits`; returns (id, log probability)."""
+        cdef Sampling s
+        cdef float logprob = 0
+        cdef int32_t chosen
+        cdef int n = <int>recent.shape[0]
+        cdef const int32_t *ids = &recent[0] if n else NULL
+        s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty = temperature, top_k, top_p, min_p, repeat_penalty
+        with nogil:
+            chosen = sample(self.p.kernels, logits.data, self.vocab, &s, ids, n, self.candidates, &state[0], &logprob)
+        return chosen, logprob

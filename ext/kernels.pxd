@@ -1,0 +1,117 @@
+# The C library as Cython sees it.
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
+
+cdef extern from "kernels/sterna.h" nogil:
+    enum:
+        ACT_FLOAT
+        ACT_ROW
+        ACT_BLOCK
+        ROW_GROUP
+        TILE_TOKENS
+        BLOCK
+        SEGMENT
+        TYPE_I2_S
+        TYPE_TQ1_0
+        TYPE_TQ2_0
+        TYPE_TERNARY
+
+    ctypedef struct Act:
+        int tokens, width, stride
+        float *f
+        int8_t *row_q
+        float *row_scale
+        int32_t *row_sum
+        int8_t *block_q
+        float *block_scale
+        float *block_sum
+
+    struct Matrix:
+        int type, rows, cols, form
+        size_t row_bytes
+        const uint8_t *data
+        const float *scale
+        void (*multiply)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil
+
+    ctypedef struct Cache:
+        void *data
+        int half, heads, capacity, width
+
+    ctypedef struct Kernels:
+        const char *name
+        uint64_t (*read)(const void *, size_t) noexcept nogil
+        double (*sum_exp)(const float *, int, float) noexcept nogil
+
+    const Kernels *kernels_select(const char *wanted)
+    int kernels_available(const char **names)
+    void *kernels_matmul(const Kernels *, int type, int *form)
+    size_t attend_scratch(int, int, int)
+    int dequantise(int type, const uint8_t *data, int64_t n, float *out)
+    size_t type_row_bytes(int type, int64_t cols)
+    int ternary_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
+                           uint8_t *packed, float *scale)
+    size_t ternary_group_bytes(int cols)
+
+cdef extern from "kernels/pool.h" nogil:
+    ctypedef struct Pool:
+        pass
+    ctypedef void (*PoolJob)(void *context, Pool *pool, int index) noexcept nogil
+    Pool *pool_create(int threads)
+    void pool_destroy(Pool *pool)
+    int pool_threads(const Pool *pool)
+    void pool_run(Pool *pool, PoolJob job, void *context)
+    void pool_share(Pool *pool, int index, int total, int chunk)
+    int pool_take(Pool *pool, int index, int *begin, int *end)
+
+cdef extern from "kernels/program.h" nogil:
+    enum:
+        STEP_EMBED
+        STEP_NORM
+        STEP_LINEAR
+        STEP_ROPE
+        STEP_ATTEND
+        STEP_GLU
+        MAX_OUTPUTS
+        MAX_PARTS
+
+    ctypedef struct Step:
+        int kind
+        float *in_ "in"
+        float *out[3]
+        const float *bias[3]
+        const Matrix *matrix[3]
+        int outputs, width
+        int out_width[3]
+        const float *weight
+        float eps
+        int forms, last_only, add, squared
+        float scale
+        Cache *k
+        Cache *v
+        int q_heads, rope_width, neox
+        const float *inverse
+        float rope_scale
+
+    ctypedef struct Program:
+        const Kernels *kernels
+        Pool *pool
+        Step *steps
+        int count, max_tokens
+        Act act
+        float *scratch
+        size_t scratch_floats
+        float *partial
+        size_t partial_floats
+        int abort
+        int *cancel
+
+    int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
+
+cdef extern from "kernels/sample.h" nogil:
+    ctypedef struct Sampling:
+        float temperature
+        int top_k
+        float top_p, min_p, repeat_penalty
+    ctypedef struct Candidate:
+        pass
+    int32_t sample(const Kernels *, float *logits, int vocab, const Sampling *, const int32_t *recent,
+                   int recents, Candidate *room, uint64_t *state, float *logprob)

@@ -1,0 +1,265 @@
+/* The steps. Every function is run by all threads; a barrier ends each step. */
+#include "program.h"
+
+#include <math.h>
+#include <string.h>
+
+static void embed(Program *p, const Step *s, int index)
+{
+    const Matrix *m = s->matrix[0];
+    int begin, end;
+    pool_share(p->pool, index, p->tokens, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        float *out = s->out[0] + (size_t)begin * s->width;
+        dequantise(m->type, m->data + (size_t)p->ids[begin] * m->row_bytes, m->cols, out);
+        if (s->scale != 1)
+            for (int i = 0; i < s->width; i++) out[i] *= s->scale;
+    }
+}
+
+/* Put one token's int8 row where the tile kernels look for it. */
+static void place_row(Act *a, int t, const int8_t *q)
+{
+    int8_t *to = a->row_q + (size_t)(t / TILE_TOKENS) * TILE_TOKENS * a->width + 4 * (t % TILE_TOKENS);
+    for (int k = 0; k < a->width; k += 4, to += 4 * TILE_TOKENS) memcpy(to, q + k, 4);
+}
+
+static void norm_token(Program *p, const Step *s, int t, const float *in)
+{
+    Act *a = &p->act;
+    float *f = a->f + (size_t)t * a->stride;
+    p->kernels->rms_norm(in, s->weight, s->width, s->eps, f);
+    if (s->forms & ACT_ROW) {
+        if (a->tokens == 1) {
+            p->kernels->quantise_row(f, s->width, a->row_q, a->row_scale, a->row_sum);
+        } else {
+            int8_t *row = a->block_q + (size_t)t * a->stride; /* free until the blocks are made */
+            p->kernels->quantise_row(f, s->width, row, a->row_scale + t, a->row_sum + t);
+            place_row(a, t, row);
+        }
+    }
+    if (s->forms & ACT_BLOCK) {
+        size_t blocks = (size_t)a->stride / BLOCK;
+        p->kernels->quantise_block(f, s->width, a->block_q + (size_t)t * a->stride,
+                                   a->block_scale + t * blocks, a->block_sum + t * blocks);
+    }
+}
+
+static void norm(Program *p, const Step *s, int index)
+{
+    int skip = s->last_only ? p->logits_from : 0, tokens = p->tokens - skip, begin, end;
+    if (index == 0) {
+        p->act.tokens = tokens;
+        p->act.width = s->width;
+        p->act.stride = (s->width + 63) & ~63;
+    }
+    pool_barrier(p->pool, index);
+    pool_share(p->pool, index, tokens, 1);
+    while (pool_take(p->pool, index, &begin, &end))
+        norm_token(p, s, begin, s->in + (size_t)(begin + skip) * s->width);
+}
+
+/* Rows of one output that a thread takes at once: some 32 kB of weights for one token. */
+static int rows_at_once(const Matrix *m, int tokens)
+{
+    size_t bytes = m->row_bytes ? m->row_bytes : (size_t)m->cols / 4;
+    size_t rows = 32768 / (bytes ? bytes : 1) & ~(size_t)31;
+    if (tokens > 1) return 64;
+    return rows < 32 ? 32 : rows > 256 ? 256 : (int)rows;
+}
+
+static void linear_rows(Program *p, const Step *s, int i, int begin, int end)
+{
+    const Matrix *m = s->matrix[i];
+    int width = s->out_width[i], rows = end - begin;
+    if (!s->add) {
+        m->multiply(m, begin, end, &p->act, s->out[i], width);
+        if (s->bias[i])
+            for (int t = 0; t < p->act.tokens; t++)
+                p->kernels->add(s->out[i] + (size_t)t * width + begin, s->bias[i] + begin, rows);
+        return;
+    }
+    /* Residual: the product of a few rows and tokens goes to the stack, then onto the sum. */
+    float block[256 * TILE_TOKENS];
+    Act part = p->act;
+    for (int t = 0; t < p->act.tokens; t += TILE_TOKENS) {
+        size_t blocks = (size_t)part.stride / BLOCK;
+        part.tokens = p->act.tokens - t < TILE_TOKENS ? p->act.tokens - t : TILE_TOKENS;
+        if (p->act.tokens > 1 && part.tokens == 1) part.tokens = 2; /* a lone last one lies in a tile too */
+        part.f = p->act.f + (size_t)t * part.stride;
+        part.row_q = p->act.row_q + (size_t)t * part.width;
+        part.row_scale = p->act.row_scale + t;
+        part.row_sum = p->act.row_sum + t;
+        part.block_q = p->act.block_q + (size_t)t * part.stride;
+        part.block_scale = p->act.block_scale + t * blocks;
+        part.block_sum = p->act.block_sum + t * blocks;
+        m->multiply(m, begin, end, &part, block - begin, 256);
+        int real = p->act.tokens - t < TILE_TOKENS ? p->act.tokens - t : TILE_TOKENS;
+        for (int j = 0; j < real; j++) {
+            float *out = s->out[i] + (size_t)(t + j) * width + begin;
+            p->kernels->add(out, block + 256 * j, rows);
+            if (s->bias[i]) p->kernels->add(out, s->bias[i] + begin, rows);
+        }
+    }
+}
+
+static void linear(Program *p, const Step *s, int index)
+{
+    int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
+    for (int i = 0; i < s->outputs; i++) {
+        int rows = rows_at_once(s->matrix[i], p->act.tokens);
+        if (rows < chunk) chunk = rows;
+    }
+    for (int i = 0; i < s->outputs; i++) {
+        total += (s->matrix[i]->rows + chunk - 1) / chunk;
+        offset[i + 1] = total;
+    }
+    pool_share(p->pool, index, total, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int i = 0;
+        while (begin >= offset[i + 1]) i++;
+        int row = (begin - offset[i]) * chunk, rows = s->matrix[i]->rows;
+        linear_rows(p, s, i, row, row + chunk < rows ? row + chunk : rows);
+    }
+}
+
+static void rotate(const Step *s, float *x, int heads, int width, int position)
+{
+    int half = s->rope_width / 2;
+    float c[half], sn[half];
+    for (int i = 0; i < half; i++) {
+        float angle = (float)position * s->inverse[i];
+        c[i] = cosf(angle) * s->rope_scale;
+        sn[i] = sinf(angle) * s->rope_scale;
+    }
+    for (int h = 0; h < heads; h++, x += width)
+        for (int i = 0; i < half; i++) {
+            int a = s->neox ? i : 2 * i, b = s->neox ? i + half : 2 * i + 1;
+            float u = x[a], v = x[b];
+            x[a] = u * c[i] - v * sn[i];
+            x[b] = u * sn[i] + v * c[i];
+        }
+}
+
+static void keep(const Program *p, const Cache *c, const float *x, int position)
+{
+    for (int h = 0; h < c->heads; h++, x += c->width) {
+        size_t at = ((size_t)h * c->capacity + position) * c->width;
+        if (c->half)
+            p->kernels->store_half(x, c->width, (uint16_t *)c->data + at);
+        else
+            memcpy((float *)c->data + at, x, (size_t)c->width * sizeof *x);
+    }
+}
+
+/* Turn queries and keys by their position, and put keys and values into the cache. */
+static void rope(Program *p, const Step *s, int index)
+{
+    int begin, end, q_width = s->q_heads * s->k->width, k_width = s->k->heads * s->k->width;
+    int v_width = s->v->heads * s->v->width;
+    pool_share(p->pool, index, p->tokens, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        float *k = s->out[1] + (size_t)begin * k_width;
+        int position = p->first + begin;
+        rotate(s, s->out[0] + (size_t)begin * q_width, s->q_heads, s->k->width, position);
+        rotate(s, k, s->k->heads, s->k->width, position);
+        keep(p, s->k, k, position);
+        keep(p, s->v, s->out[2] + (size_t)begin * v_width, position);
+    }
+}
+
+/* One token over many positions: heads are too few to keep all threads busy, so the positions are
+ * cut in parts as well, and the partial results joined. */
+static void attend_parts(Program *p, const Step *s, const Attention *job, int parts, int index)
+{
+    int begin, end, heads = s->k->heads, group = s->q_heads / heads, width = s->v->width;
+    int positions = p->first + 1, each = ((positions + parts - 1) / parts + 63) & ~63;
+    size_t size = (size_t)group * (width + 2);
+    pool_share(p->pool, index, heads * parts, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int p0 = begin % parts * each, p1 = p0 + each < positions ? p0 + each : positions;
+        p->kernels->attend(job, begin / parts, 0, 1, p0, p1 > p0 ? p1 : p0,
+                           p->scratch + index * p->scratch_floats, p->partial + begin * size);
+    }
+    pool_barrier(p->pool, index);
+    pool_share(p->pool, index, s->q_heads, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        const float *part = p->partial + (size_t)(begin / group * parts) * size + (size_t)(begin % group) * (width + 2);
+        float *out = job->out + (size_t)begin * width, max = -INFINITY, sum = 0;
+        for (int i = 0; i < parts; i++) max = fmaxf(max, part[i * size + width]);
+        memset(out, 0, (size_t)width * sizeof *out);
+        for (int i = 0; i < parts; i++) {
+            float share = expf(part[i * size + width] - max);
+            sum += share * part[i * size + width + 1];
+            for (int j = 0; j < width; j++) out[j] += share * part[i * size + j];
+        }
+        for (int j = 0; j < width; j++) out[j] /= sum;
+    }
+}
+
+static void attend(Program *p, const Step *s, int index)
+{
+    int begin, end, heads = s->k->heads, group = s->q_heads / heads;
+    Attention job = {
+        .q = s->in, .out = s->out[0], .q_stride = s->q_heads * s->k->width,
+        .out_stride = s->q_heads * s->v->width, .tokens = p->tokens, .first = p->first,
+        .q_heads = s->q_heads, .scale = s->scale, .k = s->k, .v = s->v,
+    };
+    if (p->tokens == 1) {
+        int threads = pool_threads(p->pool), parts = p->first / 256 + 1;
+        if (parts > MAX_PARTS) parts = MAX_PARTS;
+        if (threads == 1) parts = 1;
+        if (parts > 1) {
+            attend_parts(p, s, &job, parts, index);
+            return;
+        }
+    }
+    int step = 32 / group > 0 ? 32 / group : 1, blocks = (p->tokens + step - 1) / step;
+    pool_share(p->pool, index, heads * blocks, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int t0 = begin / heads * step, t1 = t0 + step < p->tokens ? t0 + step : p->tokens;
+        p->kernels->attend(&job, begin % heads, t0, t1, 0, p->first + t1,
+                           p->scratch + index * p->scratch_floats, NULL);
+    }
+}
+
+static void glu(Program *p, const Step *s, int index)
+{
+    int begin, end, cut = p->tokens == 1 ? 4 : 1, width = (s->width / cut + 15) & ~15;
+    pool_share(p->pool, index, p->tokens * cut, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int from = begin % cut * width, to = from + width < s->width ? from + width : s->width;
+        size_t at = (size_t)(begin / cut) * s->width + from;
+        if (to > from) p->kernels->glu(s->in + at, s->out[1] + at, to - from, s->squared, s->out[0] + at);
+    }
+}
+
+static void run(void *context, Pool *pool, int index)
+{
+    static void (*const kinds[])(Program *, const Step *, int) = {
+        [STEP_EMBED] = embed, [STEP_NORM] = norm, [STEP_LINEAR] = linear,
+        [STEP_ROPE] = rope, [STEP_ATTEND] = attend, [STEP_GLU] = glu,
+    };
+    Program *p = context;
+    for (int i = 0; i < p->count; i++) {
+        const Step *s = &p->steps[i];
+        if (s->last_only && p->logits_from >= p->tokens) break;
+        kinds[s->kind](p, s, index);
+        /* All threads must leave together: one looks, once a layer, and all read what it saw after the
+         * barrier; it cannot look again before everybody has passed several more. */
+        if (s->kind == STEP_ROPE && index == 0 && *p->cancel) p->abort = 1;
+        pool_barrier(pool, index);
+        if (s->kind == STEP_ROPE && p->abort) break;
+    }
+}
+
+int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
+{
+    p->ids = ids;
+    p->tokens = tokens;
+    p->first = first;
+    p->logits_from = logits_from;
+    p->abort = 0;
+    pool_run(p->pool, run, p);
+    return p->abort;
+}

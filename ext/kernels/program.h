@@ -1,0 +1,62 @@
+/* A model as a flat list of steps over named buffers, run by all threads of a pool together.
+ *
+ * The Python side describes a transformer once, step by step; a token then costs one call. */
+#ifndef STERNA_PROGRAM_H
+#define STERNA_PROGRAM_H
+
+#include "pool.h"
+#include "sterna.h"
+
+enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU };
+enum { MAX_OUTPUTS = 3 };
+
+typedef struct {
+    int kind;
+    /* buffers, [tokens][width]; NULL when unused */
+    float *in;
+    float *out[MAX_OUTPUTS];
+    const float *bias[MAX_OUTPUTS];
+    const Matrix *matrix[MAX_OUTPUTS]; /* LINEAR: products of one input; EMBED: the table */
+    int outputs;
+    int width;           /* of `in` */
+    int out_width[MAX_OUTPUTS];
+    /* NORM: rms norm with `weight` (NULL: none), then the forms that the next products want */
+    const float *weight;
+    float eps;
+    int forms;
+    int last_only;       /* NORM, LINEAR: only tokens whose logits are wanted */
+    int add;             /* LINEAR: out += */
+    int squared;         /* GLU: relu^2 in place of SiLU */
+    float scale;         /* EMBED, ATTEND */
+    /* ROPE, ATTEND */
+    Cache *k, *v;
+    int q_heads, rope_width, neox;
+    const float *inverse; /* [rope_width / 2] angle of one position */
+    float rope_scale;     /* of sine and cosine (YaRN), 1 otherwise */
+} Step;
+
+typedef struct {
+    const Kernels *kernels;
+    Pool *pool;
+    Step *steps;
+    int count;
+    int max_tokens;
+    Act act;              /* the input of products, shared by all steps */
+    float *scratch;       /* [threads][scratch_floats] */
+    size_t scratch_floats;
+    float *partial;       /* results of attention over part of the positions */
+    size_t partial_floats;
+    /* the run in progress */
+    const int32_t *ids;
+    int tokens, first, logits_from;
+    int abort;            /* set between steps by thread 0 when `cancel` is seen */
+    volatile int *cancel;
+} Program;
+
+/* Run `tokens` ids at positions first…; logits of tokens >= logits_from. 0, or 1 when cancelled. */
+int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from);
+
+/* Greatest number of parts in which attention is cut for one token. */
+enum { MAX_PARTS = 32 };
+
+#endif

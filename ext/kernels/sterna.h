@@ -1,0 +1,138 @@
+/* The shapes that every kernel shares. Plain arrays only: nothing here knows a model. */
+#ifndef STERNA_H
+#define STERNA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* GGUF type ids that the engine computes with. */
+enum {
+    TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q8_0 = 8, TYPE_Q6_K = 14,
+    TYPE_BF16 = 30, TYPE_TQ1_0 = 34, TYPE_TQ2_0 = 35, TYPE_I2_S = 36,
+    TYPE_TERNARY = 1000 /* our own packing, made at load from any ternary type */
+};
+
+/* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */
+enum {
+    ACT_FLOAT = 1, /* float32 */
+    ACT_ROW = 2,   /* int8, one scale a token (as BitNet b1.58 was trained) */
+    ACT_BLOCK = 4  /* int8, one scale a block of 16 */
+};
+
+#define ROW_GROUP 16   /* rows that a packed matrix interleaves */
+#define TILE_TOKENS 12 /* tokens that a prefill tile takes at once */
+#define BLOCK 16       /* values under one scale in ACT_BLOCK */
+#define SEGMENT 4096   /* columns of a row that are unpacked at once: fits the first-level cache */
+
+/* The input of a matrix product: `tokens` vectors of `width` values, in the forms asked for.
+ *
+ * row_q, several tokens: tiles of TILE_TOKENS tokens, in a tile [width/4][TILE_TOKENS] dwords of four
+ * consecutive values, so that a tile kernel broadcasts from consecutive addresses; the last tile is
+ * padded with zeros. One token: plain [width]. */
+typedef struct {
+    int tokens, width;
+    int stride;        /* values from one token to the next in f and block_q; a multiple of 64 */
+    float *f;          /* [tokens][width] */
+    int8_t *row_q;     /* see above */
+    float *row_scale;  /* [tokens] value = scale * q */
+    int32_t *row_sum;  /* [tokens] sum of q */
+    int8_t *block_q;   /* [tokens][width] */
+    float *block_scale; /* [tokens][stride / BLOCK] */
+    float *block_sum;   /* [tokens][stride / BLOCK] scale * sum of q */
+} Act;
+
+/* A stretch of a row of any block format as the dot products take it: w = scale * code - min. */
+typedef struct {
+    _Alignas(64) uint8_t code[SEGMENT];
+    _Alignas(64) float scale[SEGMENT / BLOCK];
+    _Alignas(64) float min[SEGMENT / BLOCK];
+} Unpacked;
+
+/* Unpack `n` values (a multiple of the format's block, at most SEGMENT). */
+typedef void (*Unpack)(const uint8_t *data, int n, Unpacked *out);
+void unpack_q8_0(const uint8_t *data, int n, Unpacked *out);
+void unpack_q4_0(const uint8_t *data, int n, Unpacked *out);
+void unpack_q6_k(const uint8_t *data, int n, Unpacked *out);
+void unpack_tq1_0(const uint8_t *data, int n, Unpacked *out); /* for rows with several scales */
+void unpack_tq2_0(const uint8_t *data, int n, Unpacked *out);
+
+typedef struct Matrix Matrix;
+
+/* out[t * out_stride + r] = sum over k of matrix[r][k] * input[t][k], for r in [row0, row1).
+ * row0 is a multiple of ROW_GROUP; row1 too, or the number of rows. */
+typedef void (*MatMul)(const Matrix *m, int row0, int row1, const Act *a, float *out, int out_stride);
+
+struct Matrix {
+    int type;         /* TYPE_… */
+    int rows, cols;   /* cols: length of a row, the width of the input */
+    int form;         /* ACT_… */
+    size_t row_bytes; /* bytes of a row in `data` (unpacked types) */
+    const uint8_t *data;
+    const float *scale; /* TYPE_TERNARY: one a row, padded to ROW_GROUP */
+    MatMul multiply;
+};
+
+/* A cache of keys or values of one layer: [head][capacity][width]. */
+typedef struct {
+    void *data;
+    int half; /* 1: float16, 0: float32 */
+    int heads, capacity, width;
+} Cache;
+
+/* One attention job: `tokens` queries at positions first..first+tokens-1 over cached positions. */
+typedef struct {
+    const float *q; /* [tokens][q_stride], head h at h * key width */
+    float *out;     /* [tokens][out_stride], head h at h * value width */
+    int q_stride, out_stride;
+    int tokens, first; /* position of the first query */
+    int q_heads;
+    float scale;
+    const Cache *k, *v;
+} Attention;
+
+/* What differs by instruction set. */
+typedef struct {
+    const char *name;
+    MatMul ternary, f32, f16, bf16, q8_0, q4_0, q6_k, tq1_0, tq2_0;
+    /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
+    void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
+    void (*quantise_row)(const float *x, int n, int8_t *q, float *scale, int32_t *sum);
+    void (*quantise_block)(const float *x, int n, int8_t *q, float *scale, float *sum);
+    /* one kv head, queries [t0, t1) of the job, cached positions [p0, p1) (causal). With `partial`
+     * the unnormalised result goes there: per query row: value width floats, then max, then sum. */
+    void (*attend)(const Attention *job, int kv_head, int t0, int t1, int p0, int p1, float *scratch, float *partial);
+    /* out = act(gate) * up; squared: relu(gate)^2, else SiLU */
+    void (*glu)(const float *gate, const float *up, int n, int squared, float *out);
+    void (*add)(float *x, const float *y, int n);
+    void (*store_half)(const float *x, int n, uint16_t *out);
+    double (*sum_exp)(const float *x, int n, float shift); /* sum of exp(x - shift) */
+    uint64_t (*read)(const void *data, size_t bytes);      /* only read it, as fast as can be */
+} Kernels;
+
+extern const Kernels kernels_scalar, kernels_avx2, kernels_avx512;
+
+/* Choose by what the CPU has; `wanted` ("scalar", "avx2", "avx512") overrides. NULL when absent. */
+const Kernels *kernels_select(const char *wanted);
+int kernels_available(const char *names[8]);
+/* The product for a type, and the form of its input; NULL for a type unknown here. */
+MatMul kernels_matmul(const Kernels *kernels, int type, int *form);
+
+/* Number of floats of scratch that attend() needs. */
+size_t attend_scratch(int key_width, int value_width, int q_heads_per_kv);
+
+/* Rows to float32: exact, in the order of the file. Returns 0, or -1 for a type unknown here. */
+int dequantise(int type, const uint8_t *data, int64_t n, float *out);
+size_t type_row_bytes(int type, int64_t cols); /* 0: unknown, or cols does not fit the blocks */
+
+/* Ternary: 16 rows to our packing. `rows` may be less than 16 (the rest is zero).
+ * Row r of the group at data + r * row_bytes, codes 0 1 2; returns 0, or 1 when the scales of a
+ * row's blocks differ (then the row is no single scale times trits). */
+int ternary_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
+                       uint8_t *packed, float *scale);
+size_t ternary_group_bytes(int cols);
+
+/* float16 and bfloat16 to float32, in software: the reference */
+float half_to_float(uint16_t h);
+uint16_t float_to_half(float f);
+
+#endif
