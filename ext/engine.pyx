@@ -43,25 +43,26 @@ cdef void *_memory(size_t bytes) except NULL:
 
 
 cdef struct Packing:
-    int type, rows, cols
+    int packing, type, rows, cols
     const uint8_t *data
     size_t row_bytes
     uint8_t *packed
     float *scale
-    int uneven
+    int found  # PACK_… of any group
 
 
 cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
     cdef Packing *p = <Packing *>context
-    cdef int begin = 0, end = 0, g, rows
-    cdef size_t size = ternary_group_bytes(p.cols)
+    cdef int begin = 0, end = 0, g, rows, found
+    cdef size_t size = ternary_group_bytes(p.packing, p.cols)
     pool_share(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
     while pool_take(pool, index, &begin, &end):
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
-            if ternary_pack_group(p.type, p.data + <size_t>g * ROW_GROUP * p.row_bytes, p.row_bytes, rows,
-                                  p.cols, p.packed + g * size, p.scale + g * ROW_GROUP):
-                p.uneven = 1
+            found = ternary_pack_group(p.packing, p.type, p.data + <size_t>g * ROW_GROUP * p.row_bytes,
+                                       p.row_bytes, rows, p.cols, p.packed + g * size, p.scale + g * ROW_GROUP)
+            if found:  # several threads may write, all the same bits in the end
+                p.found |= found
 
 
 cdef class MatrixRef:
@@ -87,8 +88,8 @@ cdef class MatrixRef:
     @property
     def bytes(self):
         """Bytes that one pass over the matrix reads."""
-        if self.m.type == TYPE_TERNARY:
-            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ternary_group_bytes(self.m.cols)
+        if self.packed != NULL:
+            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ternary_group_bytes(self.m.type, self.m.cols)
         return self.m.rows * self.m.row_bytes
 
     @property
@@ -174,10 +175,11 @@ cdef class Engine:
 
     # --- parts ---------------------------------------------------------------------------------
 
-    def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True):
+    def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True, bint mapped=False):
         """Take a tensor of `rows` rows of `cols` values as it lies in a file.
 
-        With `pack`, ternary types go into a faster layout and the file's pages are given back.
+        With `pack`, ternary types go into a faster layout; if `data` is `mapped` from a file, its
+        pages are then given back (on any other memory that would lose it).
         """
         cdef size_t row = type_row_bytes(type, cols)
         cdef size_t need = rows * row + (4 if type == TYPE_I2_S else 0)
@@ -187,7 +189,7 @@ cdef class Engine:
         ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
         ref.m.data = &data[0]
         if pack and type in TERNARY_TYPES:
-            self._pack(ref, data)
+            self._pack(ref, data, mapped)
         if not ref.packed:
             ref.owner = data
         ref.m.multiply = <void (*)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil>kernels_matmul(self.p.kernels, ref.m.type, &ref.m.form)
@@ -196,19 +198,25 @@ cdef class Engine:
         self.keep.append(ref)
         return ref
 
-    cdef _pack(self, MatrixRef ref, const uint8_t[::1] data):
+    cdef _pack(self, MatrixRef ref, const uint8_t[::1] data, bint mapped):
         cdef int groups = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP
         cdef Packing job
         cdef uintptr_t start, end
         cdef float scale
-        ref.packed = _memory(groups * ternary_group_bytes(ref.m.cols))
         ref.scales = <float *>_memory(groups * ROW_GROUP * 4)
         job.type, job.rows, job.cols = ref.m.type, ref.m.rows, ref.m.cols
-        job.data, job.row_bytes = ref.m.data, ref.m.row_bytes
-        job.packed, job.scale, job.uneven = <uint8_t *>ref.packed, ref.scales, 0
-        with nogil:
-            pool_run(self.p.pool, _pack, &job)
-        if job.uneven:
+        job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, ref.scales
+        job.packing = TYPE_TRITS if self.p.kernels.trits != NULL else TYPE_TERNARY
+        while True:
+            ref.packed = _memory(groups * ternary_group_bytes(job.packing, ref.m.cols))
+            job.packed, job.found = <uint8_t *>ref.packed, 0
+            with nogil:
+                pool_run(self.p.pool, _pack, &job)
+            if job.packing == TYPE_TERNARY or not job.found & PACK_NO_TRITS:
+                break
+            free(ref.packed)
+            job.packing = TYPE_TERNARY
+        if job.found & PACK_UNEVEN:
             free(ref.packed)
             free(ref.scales)
             ref.packed = NULL
@@ -220,9 +228,9 @@ cdef class Engine:
                 ref.scales[i] = scale
         start = (<uintptr_t>ref.m.data + 4095) // 4096 * 4096
         end = (<uintptr_t>ref.m.data + ref.m.rows * ref.m.row_bytes) // 4096 * 4096
-        if end > start and not np.asarray(data).flags.owndata:
+        if mapped and end > start:
             madvise(<void *>start, end - start, MADV_DONTNEED)
-        ref.m.type = TYPE_TERNARY
+        ref.m.type = job.packing
         ref.m.data = <const uint8_t *>ref.packed
         ref.m.scale = ref.scales
 
@@ -279,7 +287,7 @@ cdef class Engine:
     def embed(self, MatrixRef table, Buffer out, float scale=1):
         """out = scale * row of `table` for each id."""
         cdef Step *s = self._step(STEP_EMBED)
-        if table.m.type in (TYPE_TERNARY, TYPE_I2_S) or table.m.cols != out.width:
+        if table.packed != NULL or table.m.type == TYPE_I2_S or table.m.cols != out.width:
             raise ValueError("this table cannot be looked up")
         s.matrix[0], s.out[0], s.width, s.scale = &table.m, out.data, out.width, scale
 
@@ -344,7 +352,7 @@ cdef class Engine:
     def finish(self, int vocab):
         """Allocate what the steps share. Afterwards the program can run."""
         cdef size_t tokens = self.p.max_tokens + TILE_TOKENS
-        cdef size_t stride = (self.widest + 63) // 64 * 64
+        cdef size_t stride = (self.widest + TRIT_COLUMNS + 63) // 64 * 64
         cdef size_t values = tokens * stride
         cdef int threads = pool_threads(self.p.pool)
         cdef Act *a = &self.p.act
@@ -380,6 +388,11 @@ cdef class Engine:
         with nogil:
             cancelled = program_run(&self.p, &ids[0], tokens, first, logits_from)
         return not cancelled
+
+    def seconds(self):
+        """Return the time spent so far by kind of step."""
+        kinds = ("embed", "norm", "linear", "rope", "attend", "glu")
+        return {kind: self.p.seconds[i] for i, kind in enumerate(kinds)}
 
     def write(self, Buffer b, const float[:, ::1] values):
         """Set the first rows of a buffer."""

@@ -14,6 +14,10 @@ cdef extern from "kernels/sterna.h" nogil:
         TYPE_TQ1_0
         TYPE_TQ2_0
         TYPE_TERNARY
+        TYPE_TRITS
+        TRIT_COLUMNS
+        PACK_UNEVEN
+        PACK_NO_TRITS
 
     ctypedef struct Act:
         int tokens, width, stride
@@ -38,6 +42,7 @@ cdef extern from "kernels/sterna.h" nogil:
 
     ctypedef struct Kernels:
         const char *name
+        void *trits
         uint64_t (*read)(const void *, size_t) noexcept nogil
         double (*sum_exp)(const float *, int, float) noexcept nogil
 
@@ -47,9 +52,9 @@ cdef extern from "kernels/sterna.h" nogil:
     size_t attend_scratch(int, int, int)
     int dequantise(int type, const uint8_t *data, int64_t n, float *out)
     size_t type_row_bytes(int type, int64_t cols)
-    int ternary_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
+    int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                            uint8_t *packed, float *scale)
-    size_t ternary_group_bytes(int cols)
+    size_t ternary_group_bytes(int packing, int cols)
 
 cdef extern from "kernels/pool.h" nogil:
     ctypedef struct Pool:
@@ -70,6 +75,7 @@ cdef extern from "kernels/program.h" nogil:
         STEP_ROPE
         STEP_ATTEND
         STEP_GLU
+        STEP_KINDS
         MAX_OUTPUTS
         MAX_PARTS
 
@@ -103,6 +109,7 @@ cdef extern from "kernels/program.h" nogil:
         size_t partial_floats
         int abort
         int *cancel
+        double seconds[6]
 
     int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
 

@@ -175,7 +175,10 @@ int dequantise(int type, const uint8_t *data, int64_t n, float *out)
     return -1;
 }
 
-size_t ternary_group_bytes(int cols) { return (size_t)cols / 16 * 64; }
+size_t ternary_group_bytes(int packing, int cols)
+{
+    return packing == TYPE_TRITS ? (size_t)(cols + TRIT_COLUMNS - 1) / TRIT_COLUMNS * 64 : (size_t)cols / 16 * 64;
+}
 
 /* A row's codes, and the scale that its blocks share. All-zero blocks carry no information on it. */
 static int row_codes(int type, const uint8_t *row, int cols, uint8_t *codes, float *scale)
@@ -202,25 +205,46 @@ static int row_codes(int type, const uint8_t *row, int cols, uint8_t *codes, flo
     return uniform;
 }
 
-int ternary_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
+static void pack_crumbs(const uint8_t *codes, int cols, uint8_t *to)
+{
+    for (int k = 0; k < cols; k += 16, to += 64) {
+        uint32_t v[4];
+        memcpy(v, codes + k, 16);
+        v[0] |= v[1] << 2 | v[2] << 4 | v[3] << 6;
+        memcpy(to, v, 4);
+    }
+}
+
+/* Four bytes at once: no digit carries into the next byte, for a byte stays below 243. */
+static void pack_trits(const uint8_t *codes, int cols, uint8_t *to)
+{
+    for (int k = 0; k < cols; k += TRIT_COLUMNS, to += 64) {
+        uint32_t v[5];
+        memcpy(v, codes + k, 20);
+        v[0] += v[1] * 3 + v[2] * 9 + v[3] * 27 + v[4] * 81;
+        memcpy(to, v, 4);
+    }
+}
+
+int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                        uint8_t *packed, float *scale)
 {
-    uint8_t codes[cols]; /* rows are at most some ten thousand values long: the loader checks */
-    int uneven = 0;
+    uint8_t codes[cols + TRIT_COLUMNS]; /* the loader bounds the length of a row */
+    int found = 0;
+    memset(codes + cols, 1, TRIT_COLUMNS);
     for (int r = 0; r < ROW_GROUP; r++) {
         scale[r] = 0;
-        if (r < rows)
-            uneven |= !row_codes(type, data + (size_t)r * row_bytes, cols, codes, scale + r);
-        else
+        if (r < rows) {
+            uint8_t seen = 0;
+            if (!row_codes(type, data + (size_t)r * row_bytes, cols, codes, scale + r)) found |= PACK_UNEVEN;
+            for (int k = 0; k < cols; k++) seen |= codes[k] & codes[k] >> 1;
+            if (seen & 1) found |= PACK_NO_TRITS;
+        } else {
             memset(codes, 1, (size_t)cols);
-        for (int k = 0; k < cols; k += 16) {
-            uint32_t v[4];
-            memcpy(v, codes + k, 16);
-            v[0] |= v[1] << 2 | v[2] << 4 | v[3] << 6;
-            memcpy(packed + (size_t)k * 4 + 4 * r, v, 4);
         }
+        (packing == TYPE_TRITS ? pack_trits : pack_crumbs)(codes, cols, packed + 4 * r);
     }
-    return uneven;
+    return found;
 }
 
 /* Rows of a TQ type whose blocks differ in scale are no BitNet weights: they run as any block format. */

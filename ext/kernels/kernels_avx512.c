@@ -1,11 +1,19 @@
-/* AVX-512 with VNNI (Zen 4, Ice Lake and later). Compiled with those flags, run only where found. */
+/* AVX-512 with VNNI (Ice Lake, Zen 4 and later); included by kernels_avx512vbmi.c too. */
 #include "sterna.h"
 
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
+#ifdef VBMI
+#define NAME(x) avx512vbmi_##x
+#define SET kernels_avx512vbmi
+#define SET_NAME "avx512vbmi"
+#else
 #define NAME(x) avx512_##x
+#define SET kernels_avx512
+#define SET_NAME "avx512"
+#endif
 #define VW 16
 #define load_half(p) ((VecF)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p))))
 #define store_half_vec(p, v) \
@@ -13,6 +21,9 @@
 #include "float_ops.inc"
 #include "quantise.inc"
 #include "ternary_avx512.inc"
+#ifdef VBMI
+#include "trits_avx512.inc"
+#endif
 
 static inline float read_half(const uint8_t *p)
 {
@@ -21,7 +32,7 @@ static inline float read_half(const uint8_t *p)
     return _cvtsh_ss(h);
 }
 
-static inline void avx512_unpack_q8_0(const uint8_t *data, int n, Unpacked *u)
+static inline void NAME(unpack_q8_0)(const uint8_t *data, int n, Unpacked *u)
 {
     const __m256i flip = _mm256_set1_epi8((char)0x80);
     for (int b = 0; b < n / 32; b++, data += 34) {
@@ -33,7 +44,7 @@ static inline void avx512_unpack_q8_0(const uint8_t *data, int n, Unpacked *u)
     }
 }
 
-static inline void avx512_unpack_q4_0(const uint8_t *data, int n, Unpacked *u)
+static inline void NAME(unpack_q4_0)(const uint8_t *data, int n, Unpacked *u)
 {
     const __m128i low = _mm_set1_epi8(15);
     for (int b = 0; b < n / 32; b++, data += 18) {
@@ -46,7 +57,7 @@ static inline void avx512_unpack_q4_0(const uint8_t *data, int n, Unpacked *u)
     }
 }
 
-static inline void avx512_unpack_q6_k(const uint8_t *data, int n, Unpacked *u)
+static inline void NAME(unpack_q6_k)(const uint8_t *data, int n, Unpacked *u)
 {
     const __m256i low = _mm256_set1_epi8(15), two = _mm256_set1_epi8(0x30);
     for (int b = 0; b < n / 256; b++, data += 210) {
@@ -75,7 +86,7 @@ static inline void avx512_unpack_q6_k(const uint8_t *data, int n, Unpacked *u)
 
 /* 256 values at a time: a register of 16 scales serves four of products, each 128-bit lane of which
  * is one block. What is left (a multiple of 32) goes the plain way. */
-static inline float avx512_dot(const Unpacked *u, const int8_t *q, const float *scale, const float *sum, int n)
+static inline float NAME(dot)(const Unpacked *u, const int8_t *q, const float *scale, const float *sum, int n)
 {
     const __m512i spread = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
     const __m512i four = _mm512_set1_epi32(4);
@@ -107,13 +118,19 @@ static inline float avx512_dot(const Unpacked *u, const int8_t *q, const float *
 
 #define avx512_unpack_tq1_0 unpack_tq1_0
 #define avx512_unpack_tq2_0 unpack_tq2_0
+#define avx512vbmi_unpack_tq1_0 unpack_tq1_0
+#define avx512vbmi_unpack_tq2_0 unpack_tq2_0
 #include "blocks.inc"
 
-const Kernels kernels_avx512 = {
-    .name = "avx512", .ternary = avx512_ternary, .f32 = avx512_f32, .f16 = avx512_f16,
-    .bf16 = avx512_bf16, .q8_0 = avx512_q8_0, .q4_0 = avx512_q4_0, .q6_k = avx512_q6_k,
-    .tq1_0 = avx512_tq1_0, .tq2_0 = avx512_tq2_0,
-    .rms_norm = avx512_rms_norm, .quantise_row = avx512_quantise_row,
-    .quantise_block = avx512_quantise_block, .attend = avx512_attend, .glu = avx512_glu,
-    .add = avx512_add, .store_half = avx512_store_half, .sum_exp = avx512_sum_exp, .read = avx512_read,
+const Kernels SET = {
+    .name = SET_NAME, .ternary = avx512_ternary,
+#ifdef VBMI
+    .trits = avx512_trits,
+#endif
+    .f32 = NAME(f32), .f16 = NAME(f16),
+    .bf16 = NAME(bf16), .q8_0 = NAME(q8_0), .q4_0 = NAME(q4_0), .q6_k = NAME(q6_k),
+    .tq1_0 = NAME(tq1_0), .tq2_0 = NAME(tq2_0),
+    .rms_norm = NAME(rms_norm), .quantise_row = NAME(quantise_row),
+    .quantise_block = NAME(quantise_block), .attend = NAME(attend), .glu = NAME(glu),
+    .add = NAME(add), .store_half = NAME(store_half), .sum_exp = NAME(sum_exp), .read = NAME(read),
 };

@@ -103,7 +103,7 @@ static void scalar_ternary(const Matrix *m, int row0, int row1, const Act *a, fl
             for (int k = 0; k < m->cols; k++) {
                 int q = a->tokens == 1
                     ? a->row_q[k]
-                    : a->row_q[(size_t)(t / TILE_TOKENS) * TILE_TOKENS * a->width
+                    : a->row_q[(size_t)(t / TILE_TOKENS) * TILE_TOKENS * a->tile_width
                                + ((size_t)(k / 4) * TILE_TOKENS + t % TILE_TOKENS) * 4 + k % 4];
                 dot += code_at(group, r % ROW_GROUP, k) * q;
             }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 static void embed(Program *p, const Step *s, int index)
 {
@@ -20,8 +21,8 @@ static void embed(Program *p, const Step *s, int index)
 /* Put one token's int8 row where the tile kernels look for it. */
 static void place_row(Act *a, int t, const int8_t *q)
 {
-    int8_t *to = a->row_q + (size_t)(t / TILE_TOKENS) * TILE_TOKENS * a->width + 4 * (t % TILE_TOKENS);
-    for (int k = 0; k < a->width; k += 4, to += 4 * TILE_TOKENS) memcpy(to, q + k, 4);
+    int8_t *to = a->row_q + (size_t)(t / TILE_TOKENS) * TILE_TOKENS * a->tile_width + 4 * (t % TILE_TOKENS);
+    for (int k = 0; k < a->tile_width; k += 4, to += 4 * TILE_TOKENS) memcpy(to, q + k, 4);
 }
 
 static void norm_token(Program *p, const Step *s, int t, const float *in)
@@ -32,9 +33,11 @@ static void norm_token(Program *p, const Step *s, int t, const float *in)
     if (s->forms & ACT_ROW) {
         if (a->tokens == 1) {
             p->kernels->quantise_row(f, s->width, a->row_q, a->row_scale, a->row_sum);
+            memset(a->row_q + s->width, 0, (size_t)(a->tile_width - s->width));
         } else {
             int8_t *row = a->block_q + (size_t)t * a->stride; /* free until the blocks are made */
             p->kernels->quantise_row(f, s->width, row, a->row_scale + t, a->row_sum + t);
+            memset(row + s->width, 0, (size_t)(a->tile_width - s->width));
             place_row(a, t, row);
         }
     }
@@ -51,7 +54,8 @@ static void norm(Program *p, const Step *s, int index)
     if (index == 0) {
         p->act.tokens = tokens;
         p->act.width = s->width;
-        p->act.stride = (s->width + 63) & ~63;
+        p->act.tile_width = (s->width + TRIT_COLUMNS - 1) / TRIT_COLUMNS * TRIT_COLUMNS;
+        p->act.stride = (p->act.tile_width + 63) & ~63;
     }
     pool_barrier(p->pool, index);
     pool_share(p->pool, index, tokens, 1);
@@ -87,7 +91,7 @@ static void linear_rows(Program *p, const Step *s, int i, int begin, int end)
         part.tokens = p->act.tokens - t < TILE_TOKENS ? p->act.tokens - t : TILE_TOKENS;
         if (p->act.tokens > 1 && part.tokens == 1) part.tokens = 2; /* a lone last one lies in a tile too */
         part.f = p->act.f + (size_t)t * part.stride;
-        part.row_q = p->act.row_q + (size_t)t * part.width;
+        part.row_q = p->act.row_q + (size_t)t * part.tile_width;
         part.row_scale = p->act.row_scale + t;
         part.row_sum = p->act.row_sum + t;
         part.block_q = p->act.block_q + (size_t)t * part.stride;
@@ -234,6 +238,13 @@ static void glu(Program *p, const Step *s, int index)
     }
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void run(void *context, Pool *pool, int index)
 {
     static void (*const kinds[])(Program *, const Step *, int) = {
@@ -241,6 +252,7 @@ static void run(void *context, Pool *pool, int index)
         [STEP_ROPE] = rope, [STEP_ATTEND] = attend, [STEP_GLU] = glu,
     };
     Program *p = context;
+    double before = index == 0 ? now() : 0;
     for (int i = 0; i < p->count; i++) {
         const Step *s = &p->steps[i];
         if (s->last_only && p->logits_from >= p->tokens) break;
@@ -249,6 +261,11 @@ static void run(void *context, Pool *pool, int index)
          * barrier; it cannot look again before everybody has passed several more. */
         if (s->kind == STEP_ROPE && index == 0 && *p->cancel) p->abort = 1;
         pool_barrier(pool, index);
+        if (index == 0) {
+            double after = now();
+            p->seconds[s->kind] += after - before;
+            before = after;
+        }
         if (s->kind == STEP_ROPE && p->abort) break;
     }
 }

@@ -7,7 +7,7 @@
 #include "pool.h"
 #include "sterna.h"
 
-enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU };
+enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU, STEP_KINDS };
 enum { MAX_OUTPUTS = 3 };
 
 typedef struct {
@@ -51,6 +51,7 @@ typedef struct {
     int tokens, first, logits_from;
     int abort;            /* set between steps by thread 0 when `cancel` is seen */
     volatile int *cancel;
+    double seconds[STEP_KINDS]; /* spent by kind of step, as thread 0 saw it */
 } Program;
 
 /* Run `tokens` ids at positions first…; logits of tokens >= logits_from. 0, or 1 when cancelled. */

@@ -9,7 +9,8 @@
 enum {
     TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q8_0 = 8, TYPE_Q6_K = 14,
     TYPE_BF16 = 30, TYPE_TQ1_0 = 34, TYPE_TQ2_0 = 35, TYPE_I2_S = 36,
-    TYPE_TERNARY = 1000 /* our own packing, made at load from any ternary type */
+    /* our own packings, made at load from any ternary type: two bits, and five trits a byte */
+    TYPE_TERNARY = 1000, TYPE_TRITS = 1001
 };
 
 /* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */
@@ -20,17 +21,19 @@ enum {
 };
 
 #define ROW_GROUP 16   /* rows that a packed matrix interleaves */
+#define TRIT_COLUMNS 20 /* columns in a line of five trits a byte */
 #define TILE_TOKENS 12 /* tokens that a prefill tile takes at once */
 #define BLOCK 16       /* values under one scale in ACT_BLOCK */
 #define SEGMENT 4096   /* columns of a row that are unpacked at once: fits the first-level cache */
 
 /* The input of a matrix product: `tokens` vectors of `width` values, in the forms asked for.
  *
- * row_q, several tokens: tiles of TILE_TOKENS tokens, in a tile [width/4][TILE_TOKENS] dwords of four
- * consecutive values, so that a tile kernel broadcasts from consecutive addresses; the last tile is
- * padded with zeros. One token: plain [width]. */
+ * row_q, several tokens: tiles of TILE_TOKENS tokens, in a tile [tile_width/4][TILE_TOKENS] dwords of
+ * four consecutive values, so that a tile kernel broadcasts from consecutive addresses. One token:
+ * plain [tile_width]. Values from width to tile_width are zero. */
 typedef struct {
     int tokens, width;
+    int tile_width;    /* width, up to the next multiple of TRIT_COLUMNS */
     int stride;        /* values from one token to the next in f and block_q; a multiple of 64 */
     float *f;          /* [tokens][width] */
     int8_t *row_q;     /* see above */
@@ -93,7 +96,8 @@ typedef struct {
 /* What differs by instruction set. */
 typedef struct {
     const char *name;
-    MatMul ternary, f32, f16, bf16, q8_0, q4_0, q6_k, tq1_0, tq2_0;
+    MatMul ternary, trits; /* trits: NULL where it would not pay */
+    MatMul f32, f16, bf16, q8_0, q4_0, q6_k, tq1_0, tq2_0;
     /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
     void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
     void (*quantise_row)(const float *x, int n, int8_t *q, float *scale, int32_t *sum);
@@ -109,9 +113,9 @@ typedef struct {
     uint64_t (*read)(const void *data, size_t bytes);      /* only read it, as fast as can be */
 } Kernels;
 
-extern const Kernels kernels_scalar, kernels_avx2, kernels_avx512;
+extern const Kernels kernels_scalar, kernels_avx2, kernels_avx512, kernels_avx512vbmi;
 
-/* Choose by what the CPU has; `wanted` ("scalar", "avx2", "avx512") overrides. NULL when absent. */
+/* Choose by what the CPU has; `wanted` ("scalar", "avx2", …) overrides. NULL when absent. */
 const Kernels *kernels_select(const char *wanted);
 int kernels_available(const char *names[8]);
 /* The product for a type, and the form of its input; NULL for a type unknown here. */
@@ -124,12 +128,15 @@ size_t attend_scratch(int key_width, int value_width, int q_heads_per_kv);
 int dequantise(int type, const uint8_t *data, int64_t n, float *out);
 size_t type_row_bytes(int type, int64_t cols); /* 0: unknown, or cols does not fit the blocks */
 
-/* Ternary: 16 rows to our packing. `rows` may be less than 16 (the rest is zero).
- * Row r of the group at data + r * row_bytes, codes 0 1 2; returns 0, or 1 when the scales of a
- * row's blocks differ (then the row is no single scale times trits). */
-int ternary_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
+/* Ternary: 16 rows to one of our packings (TYPE_TERNARY, TYPE_TRITS). `rows` may be less than 16 (the
+ * rest is zero). Row r of the group is at data + r * row_bytes, its codes 0 1 2. */
+enum {
+    PACK_UNEVEN = 1,  /* a row's blocks differ in scale: it is no single scale times trits */
+    PACK_NO_TRITS = 2 /* a code 3, which five trits a byte cannot hold */
+};
+int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                        uint8_t *packed, float *scale);
-size_t ternary_group_bytes(int cols);
+size_t ternary_group_bytes(int packing, int cols);
 
 /* float16 and bfloat16 to float32, in software: the reference */
 float half_to_float(uint16_t h);
