@@ -1,0 +1,16 @@
+"""What this computer has, and how fast it really is. Each figure says which probe gave it."""
+
+from backend.machine.cpu import CPU, physical_cores, read_cpu
+from backend.machine.memory import Memory, available_memory, read_memory
+from backend.machine.report import Machine, read_machine
+
+__all__ = [
+    "CPU",
+    "Machine",
+    "Memory",
+    "available_memory",
+    "physical_cores",
+    "read_cpu",
+    "read_machine",
+    "read_memory",
+]
