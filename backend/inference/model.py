@@ -1,0 +1,249 @@
+"""A model ready to speak."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.errors import SternaError
+from backend.gguf import GGUFFile, ModelCard, describe, open_gguf
+from backend.inference import memory
+from backend.inference.graph import Graph, build
+from backend.inference.hyper import Hyper, read_hyper
+from backend.inference.sampling import GenerationReport, Sampling, Token
+from backend.inference.stopping import StopStrings
+from backend.inference.tokenizer import Tokenizer
+from backend.inference.weights import Weights
+from backend.machine import physical_cores
+from ext.engine import Engine
+
+BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
+
+
+class Model:
+    """A loaded model with its KV cache. Not thread-safe, except `cancel`."""
+
+    def __init__(
+        self, file: GGUFFile, h: Hyper, held: memory.Plan, engine: Engine, graph: Graph
+    ) -> None:
+        self._file = file
+        self._engine = engine
+        self._graph = graph
+        self.hyper = h
+        self.plan = held
+        self.card: ModelCard = describe(file)
+        self.tokenizer = Tokenizer.from_gguf(file)
+        self.context = held.context
+        self.vocab_size = h.vocab
+        self.last: GenerationReport | None = None
+        self._cached: list[int] = []  # ids whose keys and values are in the cache, in order
+
+    @property
+    def threads(self) -> int:
+        """Threads at work."""
+        return self._engine.threads
+
+    @property
+    def isa(self) -> str:
+        """The kernel set in use."""
+        return self._engine.isa
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that one token of a reply reads."""
+        return self._graph.weight_bytes
+
+    def close(self) -> None:
+        """Give everything back."""
+        del self._engine, self._graph
+        self._file.close()
+
+    def cancel(self) -> None:
+        """Stop the generation in progress within one token; from any thread."""
+        self._engine.cancel()
+
+    def forget(self) -> None:
+        """Drop the cached prefix, so that the next prompt is run from its start."""
+        self._cached = []
+
+    def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return the logits after each of `ids`, run from an empty cache: float32 [n_tokens, n_vocab]."""
+        checked = self._checked(ids)
+        self._engine.resume()
+        self._cached = []
+        parts = []
+        for first in range(0, len(checked), BLOCK_TOKENS):
+            block = checked[first : first + BLOCK_TOKENS]
+            self._engine.run(block, first, 0)
+            parts.append(self._engine.read(self._graph.logits, len(block)))
+        self._cached = checked.tolist()
+        return np.concatenate(parts)
+
+    def stream(self, ids: Sequence[int], sampling: Sampling | None = None) -> Iterator[Token]:
+        """Continue `ids`, token by token; `last` tells how it went once the iterator ends.
+
+        What the cache already holds of `ids` is not run again. Ends at an end-of-turn token, a stop
+        string, `max_tokens`, the end of the context, or `cancel`. Raises SternaError `context_full`
+        when the prompt leaves no room for an answer.
+        """
+        sampling = sampling or Sampling()
+        prompt = self._checked(ids)
+        if len(prompt) >= self.context:
+            raise SternaError(
+                "context_full",
+                f"The prompt has {len(prompt)} tokens and the context holds {self.context}.",
+                "Shorten the conversation or load the model with a longer context.",
+            )
+        self._engine.resume()
+        yield from self._generate(prompt, sampling)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _checked(self, ids: Sequence[int]) -> npt.NDArray[np.int32]:
+        array = np.asarray(ids, dtype=np.int64).reshape(-1)
+        if not len(array):
+            raise SternaError(
+                "bad_argument", "There are no tokens to run.", "Give a prompt, or start from BOS."
+            )
+        if len(array) > self.context:
+            raise SternaError(
+                "context_full",
+                f"{len(array)} tokens do not fit the context of {self.context}.",
+                "Load the model with a longer context.",
+            )
+        if array.min() < 0 or array.max() >= self.vocab_size:
+            raise SternaError(
+                "bad_argument",
+                f"Token ids run from 0 to {self.vocab_size - 1}.",
+                "Use this model's tokenizer.",
+            )
+        return array.astype(np.int32)
+
+    def _prefill(self, prompt: npt.NDArray[np.int32], keep: int) -> bool:
+        """Run prompt[keep:]; False when cancelled. The last token's logits are left in the buffer."""
+        del self._cached[keep:]
+        for first in range(keep, len(prompt), BLOCK_TOKENS):
+            block = prompt[first : first + BLOCK_TOKENS]
+            last = first + len(block) == len(prompt)
+            if not self._engine.run(block, first, len(block) - 1 if last else len(block)):
+                return False
+            self._cached.extend(block.tolist())
+        return True
+
+    def _common(self, prompt: npt.NDArray[np.int32]) -> int:
+        """Length of the cached prefix of `prompt`; its last token is always run, for its logits."""
+        n = min(len(self._cached), len(prompt) - 1)
+        same = np.asarray(self._cached[:n], dtype=np.int32) == prompt[:n]
+        return int(n if same.all() else np.argmin(same))
+
+    def _generate(self, prompt: npt.NDArray[np.int32], s: Sampling) -> Iterator[Token]:
+        keep = self._common(prompt)
+        seed = s.seed if s.seed is not None else int.from_bytes(os.urandom(4), "little")
+        state = np.array([seed & (2**64 - 1)], dtype=np.uint64)
+        decoder, stops = self.tokenizer.stream_decoder(), StopStrings(s.stop)
+        room = self.context - len(prompt)
+        limit = room if s.max_tokens is None else min(s.max_tokens, room)
+        recent = prompt[max(0, len(prompt) - s.repeat_window) :].tolist() if s.repeat_window else []
+        made, reason = 0, "cancelled"
+        start = time.perf_counter()
+        first_at = start
+        running = self._prefill(prompt, keep) if limit else True
+        try:
+            while running and made < limit:
+                window = np.asarray(
+                    recent[-s.repeat_window :] if s.repeat_window else [], dtype=np.int32
+                )
+                token, logprob = self._engine.sample(
+                    self._graph.logits,
+                    s.temperature,
+                    s.top_k,
+                    s.top_p,
+                    s.min_p,
+                    s.repeat_penalty,
+                    window,
+                    state,
+                )
+                made += 1
+                if made == 1:
+                    first_at = time.perf_counter()
+                if token in self.tokenizer.eot_ids:
+                    reason = "stop"
+                    yield Token(token, stops.push(decoder.flush()) + stops.flush(), logprob)
+                    return
+                text = stops.push(decoder.push(token))
+                if stops.hit:
+                    reason = "stop"
+                    yield Token(token, text, logprob)
+                    return
+                if made == limit:
+                    reason = "length"
+                    yield Token(token, text + stops.push(decoder.flush()) + stops.flush(), logprob)
+                    return
+                yield Token(token, text, logprob)
+                recent.append(token)
+                running = self._step(token)
+            if not limit:
+                reason = "length"
+        finally:
+            now = time.perf_counter()
+            self.last = GenerationReport(
+                prompt_tokens=len(prompt),
+                cached_tokens=keep,
+                completion_tokens=made,
+                finish_reason=reason,
+                prompt_seconds=first_at - start,
+                decode_seconds=now - first_at,
+                seed=seed,
+            )
+
+    def _step(self, token: int) -> bool:
+        at = len(self._cached)
+        if not self._engine.run(np.array([token], dtype=np.int32), at, 0):
+            return False
+        self._cached.append(token)
+        return True
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    context: int | None = None,
+    kv: str = "auto",
+    adapter: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Load a GGUF model.
+
+    `threads` defaults to the physical cores; `context` to what the model was made for, at most 8192
+    and no more than fits; `kv` is the type of the cache (auto, f16, f32: auto keeps a small cache in
+    float32). Raises SternaError with the way out for a file that is damaged, of an unknown kind, or
+    too big for the free memory.
+    """
+    if adapter is not None:
+        raise SternaError(
+            "bad_argument", "Adapters are not supported yet.", "Load the model without one."
+        )
+    if threads is not None and not 1 <= threads <= 1024:
+        raise SternaError(
+            "bad_argument", f"{threads} threads make no sense.", "Choose from 1 to 1024."
+        )
+    file = open_gguf(Path(path))
+    try:
+        h = read_hyper(file)
+        held = memory.plan(file, h, context, kv, BLOCK_TOKENS)
+        engine = Engine(threads or physical_cores(), BLOCK_TOKENS)
+        graph = build(engine, h, Weights(file, engine), held.context, held.half)
+        return Model(file, h, held, engine, graph)
+    except MemoryError as error:
+        file.close()
+        raise SternaError(
+            "out_of_memory",
+            "The system gave no memory for this model.",
+            "Close other programs or take a smaller one.",
+        ) from error
+    except BaseException:
+        file.close()
+        raise

@@ -1,0 +1,88 @@
+"""Tensors of a file as the engine takes them, with their shapes checked against the model's."""
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.errors import SternaError
+from backend.gguf import GGUFFile, TensorInfo
+from ext.engine import TERNARY_TYPES, Engine, MatrixRef
+from ext.quants import dequantise, row_bytes
+
+
+class Weights:
+    """Looks tensors up by name, once each, and knows which were never asked for."""
+
+    def __init__(self, file: GGUFFile, engine: Engine) -> None:
+        self._file = file
+        self._engine = engine
+        self._unused = set(file.tensors)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._file.tensors
+
+    def matrix(self, name: str, rows: int, cols: int, *, table: bool = False) -> MatrixRef:
+        """Return a matrix of `rows` outputs and `cols` inputs; a `table` is read row by row."""
+        info = self._take(name, (cols, rows))
+        if row_bytes(info.type, cols) == 0 or (table and info.type == 36):
+            raise SternaError(
+                "unsupported_type",
+                f"Tensor {name} has the type {info.type_name}, which Sterna's engine does not run yet.",
+                "Take another quant of this model, or serve it by an endpoint such as Ollama or llama-server.",
+            )
+        matrix = self._engine.matrix(
+            info.type, self._file.data(name), rows, cols, pack=not table, mapped=True
+        )
+        scale = name.removesuffix(".weight") + ".scale"
+        if scale in self:
+            self._rescale(matrix, scale, name)
+        return matrix
+
+    def vector(self, name: str, width: int) -> npt.NDArray[np.float32]:
+        """Return a vector as float32."""
+        info = self._take(name, (width,))
+        if row_bytes(info.type, width) == 0:
+            raise SternaError(
+                "unsupported_type",
+                f"Tensor {name} has the type {info.type_name}.",
+                "Take another file.",
+            )
+        return dequantise(info.type, self._file.data(name), 1, width).reshape(-1)
+
+    def optional_vector(self, name: str, width: int) -> npt.NDArray[np.float32] | None:
+        """Return a vector, or None where the file has none."""
+        return self.vector(name, width) if name in self else None
+
+    def unused(self) -> list[str]:
+        """Return the names that nobody asked for."""
+        return sorted(self._unused)
+
+    def ignore(self, name: str) -> None:
+        """Declare that a tensor needs no use."""
+        self._unused.discard(name)
+
+    def _rescale(self, matrix: MatrixRef, scale: str, name: str) -> None:
+        """Some BitNet files keep the scale of ternary weights in a tensor of its own."""
+        if self._file.tensors[name].type not in TERNARY_TYPES or not matrix.is_packed:
+            raise SternaError(
+                "unsupported_type",
+                f"Tensor {name} has a scale apart but is not ternary.",
+                "Take another file.",
+            )
+        matrix.rescale(float(self.vector(scale, 1)[0]))
+
+    def _take(self, name: str, shape: tuple[int, ...]) -> TensorInfo:
+        info = self._file.tensors.get(name)
+        if info is None:
+            raise SternaError(
+                "corrupt",
+                f"The file lacks the tensor {name}.",
+                "Download the model again or take another file.",
+            )
+        if tuple(n for n in info.shape if n != 1) != tuple(n for n in shape if n != 1):
+            raise SternaError(
+                "corrupt",
+                f"Tensor {name} has the shape {list(info.shape)} where {list(shape)} is needed.",
+                "Download the model again or take another file.",
+            )
+        self._unused.discard(name)
+        return info
