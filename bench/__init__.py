@@ -1,0 +1,1 @@
+"""Benchmarks that print ratios: Sterna's engine beside others on the same files and machine."""
