@@ -3,10 +3,22 @@
 from backend.inference import load_model
 model = load_model("model.gguf")
 for token in model.stream(model.tokenizer.encode("Once", special=True)):
-    ...
+print(token.text, end="")
 """
 
+from backend.inference.bench import BenchResult, bench
 from backend.inference.model import Model, load_model
+from backend.inference.prompt import Prompt, encode_conversation
 from backend.inference.sampling import GenerationReport, Sampling, Token
 
-__all__ = ["GenerationReport", "Model", "Sampling", "Token", "load_model"]
+__all__ = [
+    "BenchResult",
+    "GenerationReport",
+    "Model",
+    "Prompt",
+    "Sampling",
+    "Token",
+    "bench",
+    "encode_conversation",
+    "load_model",
+]

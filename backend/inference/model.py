@@ -100,6 +100,27 @@ class Model:
         self._engine.resume()
         yield from self._generate(prompt, sampling)
 
+    # --- for measuring -------------------------------------------------------------------------
+
+    def time_prompt(self, ids: npt.NDArray[np.int32]) -> float:
+        """Return the seconds that running `ids` as a prompt from an empty cache takes."""
+        start = time.perf_counter()
+        self._engine.resume()
+        self._prefill(ids, 0)
+        return time.perf_counter() - start
+
+    def run_tokens(self, ids: npt.NDArray[np.int32], count: int) -> None:
+        """Run and sample `count` tokens one by one after what the cache holds, as in an answer."""
+        state, recent = np.array([1], dtype=np.uint64), np.zeros(0, np.int32)
+        for i in range(count):
+            if not self._step(int(ids[i % len(ids)])):
+                return
+            self._engine.sample(self._graph.logits, 0.7, 40, 0.95, 0.05, 1.0, recent, state)
+
+    def step_seconds(self) -> dict[str, float]:
+        """Return the time spent so far by kind of step."""
+        return self._engine.seconds()
+
     # --- inside --------------------------------------------------------------------------------
 
     def _checked(self, ids: Sequence[int]) -> npt.NDArray[np.int32]:
@@ -143,7 +164,8 @@ class Model:
         keep = self._common(prompt)
         seed = s.seed if s.seed is not None else int.from_bytes(os.urandom(4), "little")
         state = np.array([seed & (2**64 - 1)], dtype=np.uint64)
-        decoder, stops = self.tokenizer.stream_decoder(), StopStrings(s.stop)
+        after_text = not self.tokenizer.is_special(int(prompt[-1]))
+        decoder, stops = self.tokenizer.stream_decoder(continued=after_text), StopStrings(s.stop)
         room = self.context - len(prompt)
         limit = room if s.max_tokens is None else min(s.max_tokens, room)
         recent = prompt[max(0, len(prompt) - s.repeat_window) :].tolist() if s.repeat_window else []

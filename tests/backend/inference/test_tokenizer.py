@@ -76,10 +76,10 @@ def test_bos_once(spm, bpe):
 
 
 def test_the_space_before_a_text(spm, tmp_path):
-    assert spm.text_of(spm.encode("the")[0]) == "\u2581the"
+    assert spm.text_of(spm.encode("the")[0]).startswith("\u2581")
     assert spm.decode(spm.encode("tern")) == "tern"
     bare = load(vocabularies.sentencepiece(tmp_path / "bare.gguf", space_prefix=False))
-    assert bare.text_of(bare.encode("the")[0]) == "the"
+    assert not bare.text_of(bare.encode("the")[0]).startswith("\u2581")
 
 
 def test_bytes_that_are_no_text_come_out_replaced(spm):
