@@ -17,7 +17,7 @@ from backend.inference.sampling import GenerationReport, Sampling, Token
 from backend.inference.stopping import StopStrings
 from backend.inference.tokenizer import Tokenizer
 from backend.inference.weights import Weights
-from backend.machine import physical_cores
+from backend.machine import kernel_sets, physical_cores
 from ext.engine import Engine
 
 BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
@@ -252,6 +252,7 @@ def load_model(
         raise SternaError(
             "bad_argument", f"{threads} threads make no sense.", "Choose from 1 to 1024."
         )
+    kernel_sets()  # a wrong STERNA_ISA is told before the file is read
     file = open_gguf(Path(path))
     try:
         h = read_hyper(file)

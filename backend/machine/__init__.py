@@ -1,6 +1,7 @@
 """What this computer has, and how fast it really is. Each figure says which probe gave it."""
 
 from backend.machine.cpu import CPU, physical_cores, read_cpu
+from backend.machine.kernels import kernel_sets
 from backend.machine.memory import Memory, available_memory, read_memory
 from backend.machine.report import Machine, read_machine
 
@@ -9,6 +10,7 @@ __all__ = [
     "Machine",
     "Memory",
     "available_memory",
+    "kernel_sets",
     "physical_cores",
     "read_cpu",
     "read_machine",

@@ -10,8 +10,7 @@ from pathlib import Path
 from backend import paths
 from backend.errors import SternaError
 from backend.library import scan
-from backend.machine import read_machine
-from ext import cpu
+from backend.machine import kernel_sets, read_machine
 from tui.commands import output
 
 _PACKAGES = ("sterna", "textual", "numpy", "tokenizers", "huggingface-hub", "gguf", "torch", "peft")
@@ -36,6 +35,7 @@ def _installed(name: str) -> str | None:
 def run(args: Namespace) -> int:
     """Gather and print."""
     machine = read_machine()
+    kernels, available = kernel_sets()
     try:
         models = scan()
         stores: dict[str, int] = dict(Counter(m.store for m in models))
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
         "python": sys.version.split()[0],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "packages": {name: _installed(name) for name in _PACKAGES},
-        "kernels": {"in_use": cpu.isa(), "available": cpu.available()},
+        "kernels": {"in_use": kernels, "available": available},
         "cpu": {"name": machine.cpu.name, "cores": machine.cpu.cores, "usable": machine.cpu.usable},
         "ram": {
             "total": machine.memory.total,
