@@ -1,0 +1,106 @@
+"""From a model file to an answering server, and down again."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from backend.serve.app import Api, Served, build
+from backend.serve.words import ModelWords
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a model is loaded; None leaves it to the engine."""
+
+    context: int | None = None
+    kv: str = "auto"
+    threads: int | None = None
+
+
+def load(path: Path, options: Options) -> tuple[Served, float]:
+    """Load a model to be served; return it and the seconds that took. Raises SternaError."""
+    from backend.inference import load_model
+
+    began = time.perf_counter()
+    model = load_model(path, threads=options.threads, context=options.context, kv=options.kv)
+    card = model.card
+    words = ModelWords(model.tokenizer, card.chat_template)
+    facts = {"arch": card.arch, "quant": card.quant, "threads": model.threads, "isa": model.isa}
+    return Served(path.stem, model, words, facts), time.perf_counter() - began
+
+
+def run(
+    served: Served,
+    listener: socket.socket,
+    *,
+    api_key: str | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Generations in progress are cancelled, the socket is removed."""
+    path = Path(listener.getsockname()) if listener.family == socket.AF_UNIX else None
+    try:
+        asyncio.run(_serve(served, listener, api_key, on_ready))
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        listener.close()
+
+
+async def _serve(
+    served: Served, listener: socket.socket, api_key: str | None, on_ready: Callable[[], None]
+) -> None:
+    api = Api(served)
+    config = uvicorn.Config(
+        build(api, api_key=api_key),
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # paths are logged by the handlers, without what follows a question mark
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=256,
+    )
+    server = _Server(config, on_ready)
+
+    def stop() -> None:
+        server.should_exit = True
+        api.worker.cancel_all()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        await asyncio.to_thread(api.close)
+        served.words.close()
+        served.speaker.close()
+        _log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with the signals left to us, so that cleaning up comes before the end."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

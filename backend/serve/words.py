@@ -1,0 +1,62 @@
+"""The template and tokenizer of one model, as the server uses them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.inference.tokenizer import Tokenizer, encode_rendered
+from backend.templates import Rendered, Renderer, render
+
+
+class ModelWords:
+    """Implements `backend.serve.engine.Words` for a GGUF model."""
+
+    def __init__(self, tokenizer: Tokenizer, template: str | None) -> None:
+        self.template = template or ""
+        self.bos = tokenizer.text_of(tokenizer.bos_id)
+        self.eos = tokenizer.text_of(tokenizer.eos_id)
+        self.vocab_size = tokenizer.vocab_size
+        self._tokenizer = tokenizer
+        self._renderer = Renderer()
+
+    def render(self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> str:
+        """Return the prompt as text."""
+        return self._rendered(messages, values).text
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
+    ) -> list[int]:
+        """Return the prompt as ids."""
+        return encode_rendered(self._tokenizer, self._rendered(messages, values))
+
+    def encode(self, text: str, *, special: bool = False, bos: bool = False) -> list[int]:
+        """Return the ids of a text."""
+        return self._tokenizer.encode(text, special=special, bos=bos)
+
+    def begin(self, text: str, *, special: bool = False) -> list[int]:
+        """Return the ids of a raw prompt. An empty one begins with BOS, or where there is none, EOS."""
+        t = self._tokenizer
+        ids = t.encode(text, special=special, bos=t.add_bos or not text)
+        if not ids and t.eos_id is not None:
+            return [t.eos_id]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids."""
+        return self._tokenizer.decode(ids, special=True)
+
+    def close(self) -> None:
+        """End the renderer's process."""
+        self._renderer.close()
+
+    def _rendered(
+        self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
+    ) -> Rendered:
+        return render(
+            self.template or None,
+            messages,
+            bos=self.bos,
+            eos=self.eos,
+            control=self._tokenizer.control_texts,
+            renderer=self._renderer,
+            **values,
+        )
