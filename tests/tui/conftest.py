@@ -1,0 +1,68 @@
+"""The real app on real files. Only what no two machines share is frozen: the clock, RAM, processor."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ggufs import tiny_bitnet, tiny_llama
+
+from backend import paths
+from tui.app import SternaApp
+from tui.sources import Sources
+from tui.state import Memory
+
+NOW = 1_800_000_000.0
+HOSTILE = "evil [/nope] \x1b[2J[@click=app.quit]quit[/]"
+
+
+def frozen(**changes) -> Sources:
+    """Return sources with a clock that stands still and a machine that never changes."""
+    facts = {
+        "memory": lambda: Memory(used=5_200_000_000, total=15_600_000_000),
+        "processor": lambda: "8 cores AVX-512",
+        "now": lambda: NOW,
+    }
+    return Sources(**(facts | changes))
+
+
+@pytest.fixture
+def app(home) -> SternaApp:
+    """Return the app over whatever is in the test's home."""
+    return SternaApp(frozen())
+
+
+@dataclass
+class Shelf:
+    """The models of a test: a ternary one, one in the Hugging Face cache, a broken and a hostile one."""
+
+    ternary: Path
+    cached: Path
+    broken: Path
+    hostile: Path
+
+
+@pytest.fixture
+def shelf(home) -> Shelf:
+    """Put models of several stores into the test's home."""
+    own = paths.models_dir()
+    own.mkdir(parents=True)
+    snapshot = home / "huggingface/hub/models--someone--Tiny-GGUF/snapshots/0123"
+    snapshot.mkdir(parents=True)
+    shelf = Shelf(
+        own / "ternary-I2_S.gguf",
+        snapshot / "tiny-Q8_0.gguf",
+        own / "broken.gguf",
+        own / "hostile.gguf",
+    )
+    tiny_bitnet(shelf.ternary)
+    tiny_llama(
+        shelf.cached,
+        tensor_type="Q8_0",
+        metadata={"general.license": "apache-2.0", "general.author": HOSTILE},
+    )
+    shelf.broken.write_bytes(shelf.ternary.read_bytes()[:3000])
+    tiny_llama(shelf.hostile, metadata={"general.architecture": HOSTILE})
+    used = {str(shelf.cached.resolve()): NOW - 7300, str(shelf.ternary.resolve()): NOW - 90_000}
+    (paths.data_dir() / "last_used.json").write_text(json.dumps(used))
+    return shelf

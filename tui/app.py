@@ -1,0 +1,214 @@
+"""The Sterna app. It wires: state comes in by messages, screens read it, nothing is decided here."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.dom import DOMNode
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from backend.errors import SternaError
+from backend.text import clean
+from tui import themes
+from tui.engine import EngineKeeper
+from tui.messages import (
+    ChatWanted,
+    EngineChanged,
+    LibraryRead,
+    ModeWanted,
+    NewChat,
+    RescanWanted,
+)
+from tui.screens.models import ModelsScreen
+from tui.sources import Sources, has_settings
+from tui.state import Engine, Library, Memory, Phase
+
+MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
+LATER = {"hub": "The Hub", "train": "Training", "chat": "Chat"}
+
+
+def _provider(name: str) -> type[Provider]:
+    """Return a provider of the palette, imported when it is first opened."""
+    from tui import palette
+
+    return vars(palette)[name]  # type: ignore[no-any-return]
+
+
+class SternaApp(App[None], inherit_bindings=False):
+    """Modes, shared facts, keys and themes."""
+
+    TITLE = "sterna"
+    CSS_PATH = "app.tcss"
+    DEFAULT_MODE = "models"
+    PAUSE_GC_ON_SCROLL = True
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"),
+        (100, "-wide"),
+        (140, "-broad"),
+    ]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {
+        lambda: _provider("Verbs"),
+        lambda: _provider("Models"),
+        lambda: _provider("Themes"),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "mode('models')", "Models", show=False, tooltip="Models", id="app.models"),
+        Binding("2", "mode('hub')", "Hub", show=False, id="app.hub"),
+        Binding("3", "mode('chat')", "Chat", show=False, tooltip="Chat", id="app.chat"),
+        Binding("4", "mode('train')", "Train", show=False, id="app.train"),
+        Binding("question_mark,f1", "help", "help", tooltip="Help", id="app.help"),
+        Binding("ctrl+p", "command_palette", "everything", id="app.palette", priority=True),
+        Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
+        Binding("ctrl+c", "help_quit", show=False, id="app.help_quit"),
+    ]
+
+    memory: reactive[Memory | None] = reactive(None)
+    processor: reactive[str] = reactive("")
+    library: reactive[Library] = reactive(Library())
+    engine: reactive[Engine] = reactive(Engine())
+
+    def __init__(self, sources: Sources | None = None) -> None:
+        super().__init__()
+        self._sources = sources or Sources()
+        self._clashes: set[Binding] = set()
+        self._complaints: list[str] = []
+        self._keeper = EngineKeeper(self.post_message, self._sources.settings)
+        self.add_mode("models", lambda: ModelsScreen(self._sources))
+        self.add_mode("chat", self._chat_screen)
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = themes.choose("")
+        if has_settings():
+            self._apply_settings()
+
+    def _apply_settings(self) -> None:
+        """Take theme and keys from the settings; wrong ones are told, and the defaults hold."""
+        try:
+            screen = self._sources.settings().screen
+        except SternaError as error:
+            self._complaints.append(f"{error.message} {error.hint}")
+            return
+        if screen.theme and screen.theme not in self.available_themes:
+            self._complaints.append(f"The settings name the theme {screen.theme}: there is none.")
+        else:
+            self.theme = themes.choose(screen.theme)
+        self.set_keymap(screen.keys)
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._started)
+
+    def _started(self) -> None:
+        """Do what would have kept the first screen waiting."""
+        for complaint in self._complaints:
+            self.notify(clean(complaint), severity="warning", timeout=20, markup=False)
+        self._read_memory()
+        self.processor = self._sources.processor()
+        self.set_interval(MEMORY_EVERY, self._read_memory)
+        self._rescan()
+        gc.freeze()
+
+    def _read_memory(self) -> None:
+        self.memory = self._sources.memory()
+
+    # Models on disk
+
+    @on(RescanWanted)
+    def _rescan(self) -> None:
+        self.library = Library(self.library.models, self.library.scanned, scanning=True)
+        self._read_library()
+
+    @work(thread=True, exclusive=True, group="library", exit_on_error=False)
+    def _read_library(self) -> None:
+        try:
+            settings = self._sources.settings()
+            self.post_message(LibraryRead(tuple(self._sources.library(settings))))
+        except SternaError as error:
+            self.post_message(LibraryRead((), error))
+        except Exception as error:
+            logging.exception("looking for models failed")
+            fact = f"Looking for models failed: {error}"
+            self.post_message(LibraryRead((), SternaError("internal", fact, "The log has more.")))
+
+    @on(LibraryRead)
+    def _library_read(self, message: LibraryRead) -> None:
+        self.library = Library(message.models, scanned=True, error=message.error)
+
+    # The engine
+
+    @on(EngineChanged)
+    def _engine_changed(self, message: EngineChanged) -> None:
+        self.engine = message.engine
+
+    @on(ChatWanted)
+    async def _chat_wanted(self, message: ChatWanted) -> None:
+        if "chat" in LATER:
+            self.action_mode("chat")
+            return
+        same = self.engine.path == message.model.path and self.engine.phase is not Phase.FAILED
+        if not same:
+            self._keeper.load(message.model)
+        await self.switch_mode("chat")
+        if not same:
+            self.screen.post_message(NewChat())
+
+    async def action_quit(self) -> None:
+        """End the engine, then the app."""
+        await self._keeper.close()
+        self.exit()
+
+    # Modes and keys
+
+    def _chat_screen(self) -> Screen[None]:
+        """Return the chat, imported when it is first opened."""
+        from tui.screens.chat import ChatScreen
+
+        return ChatScreen(self._sources, self._keeper)
+
+    @on(ModeWanted)
+    def _mode_wanted(self, message: ModeWanted) -> None:
+        self.switch_mode(message.mode)
+
+    def action_mode(self, mode: str) -> None:
+        """Open a mode, or say that it comes later."""
+        if mode in LATER:
+            self.notify(f"{LATER[mode]} comes with a later version.", markup=False)
+        else:
+            self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Explain the focused thing and its keys."""
+        from tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen))
+
+    def action_help_quit(self) -> None:
+        """Say how to leave, to a person who pressed ctrl+c."""
+        self.notify("q in Models or ctrl+q anywhere leaves Sterna.", markup=False)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """Tell once which keys of the settings collide."""
+        for binding in clashed_bindings - self._clashes:
+            self.notify(
+                f"The key {binding.key} of “{binding.id}” is taken twice. See [keys] in the settings.",
+                severity="warning",
+                markup=False,
+            )
+        self._clashes |= clashed_bindings
+
+
+def run() -> int:
+    """Open the app; return its exit status."""
+    from backend import log
+
+    log.to_file("app")
+    app = SternaApp()
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,51 @@
+"""What screens and workers tell the app. Workers only post; handlers own the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from backend.errors import SternaError
+    from backend.library import LibraryModel
+    from tui.state import Engine
+
+
+@dataclass
+class RescanWanted(Message):
+    """Somebody asks to look for models again."""
+
+
+@dataclass
+class LibraryRead(Message):
+    """A look over the stores has ended."""
+
+    models: tuple[LibraryModel, ...]
+    error: SternaError | None = None
+
+
+@dataclass
+class ChatWanted(Message):
+    """Chat with this model, in a new conversation."""
+
+    model: LibraryModel
+
+
+@dataclass
+class EngineChanged(Message):
+    """The engine is in another state."""
+
+    engine: Engine
+
+
+@dataclass
+class ModeWanted(Message):
+    """Open this mode."""
+
+    mode: str
+
+
+class NewChat(Message):
+    """Begin a new chat."""

@@ -1,0 +1,112 @@
+"""The columns of the Models table: what each shows, how wide it is, how it sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from backend.text import clean
+from backend.units import human_count
+from tui import words
+
+if TYPE_CHECKING:
+    from backend.library import LibraryModel
+
+NAME_AT_LEAST = 20
+STORES = {
+    "starter": "⌂ Sterna",
+    "sterna": "⌂ Sterna",
+    "huggingface": "HF cache",
+    "ollama": "Ollama",
+    "lmstudio": "LM Studio",
+}
+PADDING = 2  # one blank on either side of every cell
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. Rank 0 is always there; the higher the rank, the more room it waits for.
+
+    Numbers stand right and sort largest first; words stand left and sort from A.
+    """
+
+    key: str
+    title: str
+    width: int  # 0: takes what is left
+    rank: int
+    value: Callable[[LibraryModel], Any]
+    show: Callable[[Any], str]
+    number: bool = False
+
+
+def store_name(store: str) -> str:
+    """Return a store's name as people know it."""
+    return STORES.get(store, clean(store))
+
+
+COLUMNS = (
+    Column("name", "NAME", 0, 0, attrgetter("name"), clean),
+    Column("arch", "ARCH", 10, 3, attrgetter("arch"), clean),
+    Column("params", "PARAMS", 7, 1, attrgetter("params"), human_count, number=True),
+    Column("quant", "QUANT", 7, 0, attrgetter("quant"), clean),
+    Column("size", "SIZE", 6, 0, attrgetter("bytes"), words.compact_bytes, number=True),
+    Column("context", "CTX", 5, 1, attrgetter("context"), words.tokens, number=True),
+    Column("used", "LAST", 6, 2, attrgetter("last_used"), str, number=True),
+    Column("store", "IN", 9, 0, attrgetter("store"), store_name),
+)
+BY_KEY = {column.key: column for column in COLUMNS}
+
+
+def fitting(width: int) -> tuple[list[Column], int]:
+    """Return the columns for a table `width` cells wide, and the width of the name."""
+    for most in (3, 2, 1, 0):
+        columns = [column for column in COLUMNS if column.rank <= most]
+        left = width - sum(column.width + PADDING for column in columns)
+        if left >= NAME_AT_LEAST:
+            break
+    return columns, max(left, 8)
+
+
+def cell(column: Column, model: LibraryModel, now: float) -> str:
+    """Return what `column` says about `model`; a dash where nothing is known."""
+    value = column.value(model)
+    if value is None or value == "" or (value == 0 and column.number):
+        return words.UNKNOWN
+    if column.key == "used":
+        return words.ago(value, now)
+    return column.show(value)
+
+
+def _usual_place(model: LibraryModel) -> tuple[bool, bool, str]:
+    """Where a model stands among equals: the starter first, files that cannot be used last."""
+    return bool(model.error), model.store != "starter", model.name.casefold()
+
+
+def ordered(
+    models: Iterable[LibraryModel], key: str, *, reverse: bool = False
+) -> list[LibraryModel]:
+    """Return `models` sorted by a column, its natural direction first, unknown values last."""
+    column = BY_KEY[key]
+    known: list[LibraryModel] = []
+    unknown: list[LibraryModel] = []
+    for model in sorted(models, key=_usual_place):
+        (unknown if column.value(model) in (None, "") else known).append(model)
+    known.sort(
+        key=lambda model: column.value(model) if column.number else column.value(model).casefold(),
+        reverse=column.number != reverse,
+    )
+    return known + unknown
+
+
+def matching(models: Iterable[LibraryModel], text: str) -> list[LibraryModel]:
+    """Return the models that contain every word of `text` in their name or any other column."""
+    wanted = text.casefold().split()
+    chosen = []
+    for model in models:
+        parts = (model.name, model.arch, model.quant, model.store, model.path)
+        haystack = " ".join(str(part) for part in parts if part).casefold()
+        if all(word in haystack for word in wanted):
+            chosen.append(model)
+    return chosen

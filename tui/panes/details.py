@@ -1,0 +1,132 @@
+"""The side pane of Models: what a file says about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from backend.quants import QUANTS
+from backend.text import clean
+from backend.units import human_bytes, human_count
+from tui import words
+from tui.panes import columns
+
+if TYPE_CHECKING:
+    from backend.errors import SternaError
+    from backend.gguf import ModelCard
+    from backend.library import LibraryModel
+
+Line = Content | str
+
+
+def fold(model: LibraryModel) -> Content:
+    """Return the one line that stands for the pane on a narrow screen."""
+    if model.error:
+        return Content.assemble((" ✗ ", "$text-error"), clean(model.error))
+    facts = [
+        clean(model.quant) if model.quant else "",
+        f"{human_count(model.params)} parameters" if model.params else "",
+        clean(model.arch) if model.arch else "",
+        human_bytes(model.bytes),
+        f"context {words.tokens(model.context)}" if model.context else "",
+    ]
+    return Content.assemble(
+        " ", (clean(model.name), "bold"), "  ", " · ".join(fact for fact in facts if fact)
+    )
+
+
+class Details(VerticalScroll, can_focus=False):
+    """Shows one model: the index's line at once, the file's own card when it has been read."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
+
+    def show(
+        self,
+        model: LibraryModel | None,
+        card: ModelCard | None = None,
+        error: SternaError | None = None,
+    ) -> None:
+        """Fill the pane. Without a model it is empty."""
+        lines: list[Line] = []
+        if model is not None:
+            lines = [*_heading(model), *_problem(model, error)]
+            if card is not None:
+                lines += _card(card)
+            lines += _place(model)
+        self.query_one(Static).update(Content("\n").join(lines))
+        self.scroll_home(animate=False)
+
+
+def _heading(model: LibraryModel) -> list[Line]:
+    title = Content.assemble((clean(model.name), "bold"), "  ", (clean(model.quant or ""), "bold"))
+    parts = [
+        f"{human_count(model.params)} parameters" if model.params else "",
+        clean(model.arch or ""),
+        human_bytes(model.bytes),
+        f"context {words.tokens(model.context)}" if model.context else "",
+    ]
+    return [title, " · ".join(part for part in parts if part), ""]
+
+
+def _problem(model: LibraryModel, error: SternaError | None) -> list[Line]:
+    """Say why a file cannot be used; the file's own reading knows the way out, too."""
+    if error is None and model.error is None:
+        return []
+    fact, hint = words.fact_and_hint(error) if error else (clean(model.error or ""), "")
+    return [Content.styled(f"✗ {fact}", "$text-error"), *([hint] if hint else []), ""]
+
+
+def _card(card: ModelCard) -> list[Line]:
+    """Return what the header of the file says, line by line; nothing it does not say."""
+    heads = f"{card.heads} heads" if card.heads else ""
+    if card.heads and card.kv_heads and card.kv_heads != card.heads:
+        heads = f"{card.heads} heads, {card.kv_heads} for keys and values"
+    shape = [
+        f"{card.layers} layers" if card.layers else "",
+        f"{card.embedding:,} wide" if card.embedding else "",
+        heads,
+    ]
+    facts = [
+        ("licence", clean(card.license or "")),
+        ("author", clean(card.author or "")),
+        ("context", f"{card.context:,} tokens" if card.context else ""),
+        ("tokenizer", clean(card.tokenizer or "")),
+        ("vocabulary", f"{card.vocab:,} tokens" if card.vocab else ""),
+        ("shape", ", ".join(part for part in shape if part)),
+        ("template", "yes" if card.chat_template else "none: it gets plain text"),
+        ("kind", clean(card.kind) if card.kind != "model" else ""),
+    ]
+    lines = [*_quant(card), ""]
+    lines += [
+        Content.assemble((f"{name:<11}", "$foreground 60%"), fact) for name, fact in facts if fact
+    ]
+    if card.description:
+        lines += ["", clean(card.description)]
+    return [*lines, ""]
+
+
+def _quant(card: ModelCard) -> list[Line]:
+    """Explain the quant where it stands."""
+    name, bits = clean(card.quant), card.bits_per_weight
+    quant = QUANTS.get(card.quant)
+    lines: list[Line] = [f"{name} · {bits:.2f} bits a weight" if bits else name]
+    if quant is not None:
+        loss = quant.loss
+        if quant.perplexity_percent:
+            loss += f" (perplexity +{quant.perplexity_percent:g} % at 8B)"
+        lines += [f"loss: {loss}", f"for {quant.best_for}"]
+    return lines
+
+
+def _place(model: LibraryModel) -> list[Line]:
+    """Say where the file is, and where else the same content is."""
+    lines: list[Line] = [Content.styled(words.short_path(model.path), "$foreground 60%")]
+    if model.also_in:
+        stores = ", ".join(columns.store_name(store) for store in model.also_in)
+        lines.append(f"the same file is also in: {clean(stores)}")
+    return lines

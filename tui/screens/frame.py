@@ -1,0 +1,41 @@
+"""What every mode's screen has: ledger and mode bar on top, live keys at the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui.widgets.keybar import KeyBar
+from tui.widgets.ledger import Ledger
+from tui.widgets.modebar import ModeBar
+
+
+class ModeScreen(Screen[None], inherit_bindings=False):
+    """A mode. Subclasses name it, explain it and compose its body."""
+
+    MODE: ClassVar[str]
+    HELP: ClassVar[str]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "Next part", show=False, id="screen.next"),
+        Binding(
+            "shift+tab", "app.focus_previous", "Previous part", show=False, id="screen.previous"
+        ),
+        Binding(
+            "ctrl+c,super+c", "screen.copy_text", "Copy the selection", show=False, id="screen.copy"
+        ),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Ledger()
+        yield ModeBar(self.MODE)
+        yield from self.body()
+        yield KeyBar()
+
+    def body(self) -> Iterable[Widget]:
+        """Yield what stands between the bars."""
+        raise NotImplementedError

@@ -1,0 +1,240 @@
+"""Mode 1, Models: what is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from backend.errors import SternaError
+from backend.text import clean
+from backend.units import human_bytes
+from tui.messages import ChatWanted, RescanWanted
+from tui.panes import columns, details
+from tui.panes.details import Details
+from tui.panes.filter_line import FilterLine
+from tui.panes.library_table import LibraryTable
+from tui.screens.frame import ModeScreen
+from tui.sources import Sources
+from tui.state import Library
+
+if TYPE_CHECKING:
+    from backend.gguf import ModelCard
+    from backend.library import LibraryModel
+
+SORTS = ("used", "name", "size", "params", "context", "quant", "arch", "store")
+WELCOME = "Welcome to Sterna. This small model came with it: press c to chat."
+CARD_DELAY = 0.12  # seconds the cursor rests on a row before its file is opened
+
+
+@dataclass
+class CardRead(Message):
+    """A file's header was read, or could not be."""
+
+    path: Path
+    card: ModelCard | None
+    error: SternaError | None
+
+
+class ModelsScreen(ModeScreen):
+    """A table of every model of every store, and one model's details."""
+
+    MODE = "models"
+    HELP = (
+        "The models on this computer, from every store: Sterna's own folder, the Hugging Face\n"
+        "cache, Ollama, LM Studio, and the folders named in the settings. Nothing is copied."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "chat", "chat", tooltip="Chat with the chosen model", id="models.chat"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            tooltip="Show only the models that contain some words",
+            id="models.filter",
+        ),
+        Binding("s", "sort", "sort", tooltip="Sort by the next column", id="models.sort"),
+        Binding("i", "details", "details", tooltip="Show or hide details", id="models.details"),
+        Binding(
+            "r",
+            "rescan",
+            "rescan",
+            show=False,
+            tooltip="Look for models again",
+            id="models.rescan",
+        ),
+        Binding("escape", "step_back", "Step back", show=False, id="models.back"),
+        Binding("q", "app.quit", "Quit", show=False, tooltip="Leave Sterna", id="models.quit"),
+    ]
+
+    def __init__(self, sources: Sources) -> None:
+        super().__init__()
+        self._sources = sources
+        self._library = Library()
+        self._sort = (SORTS[0], False)
+        self._cards: dict[Path, CardRead] = {}
+        self._resting: Timer | None = None
+
+    def body(self) -> Iterable[Widget]:
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield FilterLine("/ filter")
+                yield LibraryTable()
+                yield Static(id="empty", markup=False)
+                yield Static(WELCOME, id="hint", markup=False)
+            yield Details()
+        yield Static(id="fold", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(LibraryTable).focus()
+        self.watch(self.app, "library", self._library_changed)
+
+    # What is shown
+
+    def _library_changed(self, library: Library) -> None:
+        if library.models != self._library.models:
+            self._cards.clear()
+        self._library = library
+        self._show()
+
+    def _show(self) -> None:
+        line = self.query_one(FilterLine)
+        table = self.query_one(LibraryTable)
+        key, reverse = self._sort
+        found = columns.matching(self._library.models, line.text)
+        models = columns.ordered(found, key, reverse=reverse)
+        table.fill(models, sort=self._sort, now=self._sources.now())
+        table.display = bool(models)
+        line.tell(_count(found, self._library))
+        empty = self.query_one("#empty", Static)
+        empty.update(_why_empty(self._library, line.text))
+        empty.display = not models
+        self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        """Show what the index knows at once; read the file when the cursor comes to rest."""
+        model = self.query_one(LibraryTable).chosen
+        read = self._cards.get(model.path) if model else None
+        self.query_one(Details).show(
+            model, read.card if read else None, read.error if read else None
+        )
+        self.query_one("#fold", Static).update(details.fold(model) if model else "")
+        new_here = model is not None and model.store == "starter" and model.last_used is None
+        self.query_one("#hint").display = new_here
+        if self._resting is not None:
+            self._resting.stop()
+            self._resting = None
+        if model is not None and read is None:
+            self._resting = self.set_timer(CARD_DELAY, lambda: self._read_card(model.path))
+
+    @work(thread=True, exclusive=True, group="card", exit_on_error=False)
+    def _read_card(self, path: Path) -> None:
+        try:
+            self.post_message(CardRead(path, self._sources.card(path), None))
+        except SternaError as error:
+            self.post_message(CardRead(path, None, error))
+
+    @on(CardRead)
+    def _card_read(self, message: CardRead) -> None:
+        self._cards[message.path] = message
+        chosen = self.query_one(LibraryTable).chosen
+        if chosen is not None and chosen.path == message.path:
+            self._show_chosen()
+
+    # What the person does
+
+    @on(DataTable.RowHighlighted)
+    def _row_highlighted(self) -> None:
+        self._show_chosen()
+
+    @on(DataTable.RowSelected)
+    def _row_selected(self) -> None:
+        self.action_chat()
+
+    @on(DataTable.HeaderSelected)
+    def _header_selected(self, message: DataTable.HeaderSelected) -> None:
+        key = str(message.column_key.value)
+        same = key == self._sort[0]
+        self._sort = (key, not self._sort[1] if same else False)
+        self._show()
+
+    @on(FilterLine.Changed)
+    def _filter_changed(self) -> None:
+        self._show()
+
+    @on(FilterLine.Left)
+    def _filter_left(self) -> None:
+        self.query_one(LibraryTable).focus()
+
+    def action_chat(self) -> None:
+        """Chat with the model under the cursor."""
+        model = self.query_one(LibraryTable).chosen
+        if model is None:
+            self.notify("Put the cursor on a model first.", markup=False)
+        elif model.error is not None:
+            self.notify(clean(model.error), severity="warning", markup=False)
+        elif model.kind != "model":
+            kind = clean(model.kind)
+            self.notify(f"This file is no model but of the kind “{kind}”.", markup=False)
+        else:
+            self.post_message(ChatWanted(model))
+
+    def action_filter(self) -> None:
+        """Type what to look for."""
+        self.query_one(FilterLine).type_here()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        place = SORTS.index(self._sort[0]) + 1
+        self._sort = (SORTS[place % len(SORTS)], False)
+        self._show()
+
+    def action_details(self) -> None:
+        """Show or hide the details; on a narrow screen they take the table's place."""
+        self.toggle_class("-details-toggled")
+
+    def action_rescan(self) -> None:
+        """Look over the stores again."""
+        self.post_message(RescanWanted())
+
+    def action_step_back(self) -> None:
+        """Leave the details, then drop the filter."""
+        if self.has_class("-details-toggled"):
+            self.remove_class("-details-toggled")
+        elif self.query_one(FilterLine).text:
+            self.query_one(FilterLine).clear()
+
+
+def _count(found: list[LibraryModel], library: Library) -> str:
+    if not library.scanned:
+        return "looking for models…"
+    total = human_bytes(sum(model.bytes for model in found))
+    some = f"{len(found)} of {len(library.models)}"
+    count = some if len(found) < len(library.models) else str(len(found))
+    again = " · looking…" if library.scanning else ""
+    return f"{count} model{'' if count == '1' else 's'} · {total}{again}"
+
+
+def _why_empty(library: Library, text: str) -> str:
+    if library.error is not None:
+        return f"✗ {clean(library.error.message)}\n{clean(library.error.hint)}\n\nr  look again"
+    if not library.scanned:
+        return "Looking over the model folders of this computer…"
+    if library.models:
+        return f"No model matches “{clean(text)}”.\n\nesc  show all of them"
+    return (
+        "This is the list of models on this computer, and it is empty.\n\n"
+        "Sterna looks in its own folder, the Hugging Face cache, Ollama's and LM Studio's\n"
+        "folders, and any folder that the settings name. Put a .gguf file in one of them.\n\n"
+        "r  look again     ctrl+p  everything else"
+    )

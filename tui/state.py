@@ -1,0 +1,60 @@
+"""What is shared by every screen, as values. The app owns them; widgets only read."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backend.errors import SternaError
+    from backend.library import LibraryModel
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """RAM of this machine in bytes, as an application sees it (a container's limit counts)."""
+
+    used: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The models on disk. `scanned` is false until the first look has ended."""
+
+    models: tuple[LibraryModel, ...] = ()
+    scanned: bool = False
+    scanning: bool = False
+    error: SternaError | None = None
+
+
+class Phase(enum.Enum):
+    """Where the engine is. The value is its glyph and word: colour only repeats it."""
+
+    NONE = "○ no model"
+    LOADING = "◐ loading"
+    READY = "● ready"
+    ANSWERING = "▶ answering"
+    FAILED = "✗ failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The model in memory and what it is doing."""
+
+    phase: Phase = Phase.NONE
+    path: Path | None = None
+    name: str = ""
+    quant: str = ""
+    bytes: int = 0
+    context: int | None = None  # tokens the engine was started with
+    used: int | None = None  # tokens of the conversation on screen
+    detail: str = ""  # what it is loading
+    error: SternaError | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take a message now."""
+        return self.phase in (Phase.READY, Phase.ANSWERING)

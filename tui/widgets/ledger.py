@@ -1,0 +1,93 @@
+"""The top line: what this machine has and what is loaded. What is not known is not shown."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from backend.text import clean
+from backend.units import human_bytes
+from tui import words
+from tui.state import Engine, Memory, Phase
+
+_PHASE_STYLES = {
+    Phase.NONE: "$foreground 60%",
+    Phase.LOADING: "$text-warning",
+    Phase.READY: "$text-success",
+    Phase.ANSWERING: "$text-success bold",
+    Phase.FAILED: "$text-error bold",
+}
+
+
+class Ledger(Widget):
+    """One line, filled from the app's shared facts; less telling parts go first when it is tight."""
+
+    ALLOW_SELECT = False
+    memory: reactive[Memory | None] = reactive(None)
+    processor: reactive[str] = reactive("")
+    engine: reactive[Engine] = reactive(Engine())
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "memory", self._memory_changed)
+        self.watch(self.app, "processor", self._processor_changed)
+        self.watch(self.app, "engine", self._engine_changed)
+
+    def _memory_changed(self, memory: Memory | None) -> None:
+        self.memory = memory
+
+    def _processor_changed(self, processor: str) -> None:
+        self.processor = processor
+
+    def _engine_changed(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def render(self) -> Content:
+        """Return the line for the present width."""
+        width = self.size.width
+        state = Content.styled(self.engine.phase.value, _PHASE_STYLES[self.engine.phase])
+        machines, models = self._machine_parts(), self._model_parts()
+        tries = [(machine, model) for model in models for machine in machines[:-1]]
+        tries += [(machines[-1], model) for model in models]
+        for machine, model in tries:
+            right = Content("   ").join([part for part in (model, state) if part])
+            gap = width - 2 - machine.cell_length - right.cell_length
+            if gap >= 2:
+                return Content.assemble(" ", machine, " " * gap, right, " ")
+        return Content.assemble(" ", state)
+
+    def _machine_parts(self) -> list[Content]:
+        """Return the left side, fullest first."""
+        title = Content.styled("sterna", "bold $text-primary")
+        parts = []
+        if self.memory is not None:
+            used, total = words.gigabytes(self.memory.used), words.gigabytes(self.memory.total)
+            parts.append(Content(f"RAM {used}/{total} GB"))
+        if self.processor:
+            parts.append(Content(f"CPU {clean(self.processor)}"))
+        dot = Content(" · ")
+        full = [title, dot.join(parts)] if parts else [title]
+        short = [title, parts[0]] if parts else [title]
+        return [Content("   ").join(full), Content("   ").join(short), title]
+
+    def _model_parts(self) -> list[Content]:
+        """Return the loaded model, fullest first; its context meter outlives its name."""
+        engine = self.engine
+        if engine.phase in (Phase.NONE, Phase.FAILED) or not engine.name:
+            return [Content()]
+        size = human_bytes(engine.bytes) if engine.bytes else ""
+        context = ""
+        if engine.context:
+            used = "" if engine.used is None else f"{words.tokens(engine.used)}/"
+            context = f"ctx {used}{words.tokens(engine.context)}"
+        known = [clean(part) for part in (engine.quant, size) if part]
+        name = clean(engine.name)
+        rows: tuple[list[str], ...] = (
+            [name, *known],
+            [words.cut(name, 24), *known],
+            [words.cut(name, 20), *known[:1]],
+            [],
+        )
+        return [
+            Content(" · ".join(part for part in (" ".join(row), context) if part)) for row in rows
+        ]

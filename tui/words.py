@@ -1,0 +1,76 @@
+"""Numbers, times and outside text as they stand on a screen."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from backend.text import clean
+
+if TYPE_CHECKING:
+    from backend.errors import SternaError
+
+UNKNOWN = "–"
+_SPANS = ((60, 60, "min"), (3600, 24, "h"), (86400, 7, "d"), (604800, 52, "w"))
+
+
+def tokens(count: int) -> str:
+    """Return a number of tokens as e.g. `840`, `2.1k` or `32k` (k = 1,024, as contexts are cut)."""
+    if count < 1000:
+        return str(count)
+    value = f"{count / 1024:.1f}"
+    return f"{value.removesuffix('.0')}k" if count < 100 * 1024 else f"{round(count / 1024)}k"
+
+
+def gigabytes(count: int) -> str:
+    """Return bytes in decimal gigabytes with one digit and no unit."""
+    return f"{count / 1e9:.1f}"
+
+
+def compact_bytes(count: int) -> str:
+    """Return bytes as e.g. `2.5G`, for a narrow column."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit * 0.9995:
+            return f"{count / limit:.1f}{unit}"
+    return str(count)
+
+
+def ago(then: float, now: float) -> str:
+    """Return how long ago `then` was, as e.g. `now`, `5 min`, `2 h`, `9 d`, `3 w`, `2 y`."""
+    seconds = max(0.0, now - then)
+    if seconds < 60:
+        return "now"
+    for size, limit, unit in _SPANS:
+        if seconds < size * limit:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // (365.25 * 86400)) or 1} y"
+
+
+def cut(text: str, width: int) -> str:
+    """Return cleaned `text` in at most `width` cells, cut in the middle: both ends tell."""
+    text = clean(text)
+    if cell_len(text) <= width:
+        return text
+    if width < 2:
+        return "…"[:width]
+    head, tail = width // 2, (width - 1) // 2
+    while cell_len(text[:head]) > width // 2:
+        head -= 1
+    while tail and cell_len(text[-tail:]) > (width - 1) // 2:
+        tail -= 1
+    return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def short_path(path: Path) -> str:
+    """Return a path with the home folder as `~`."""
+    with contextlib.suppress(ValueError, RuntimeError):
+        return clean(str(Path("~") / path.relative_to(Path.home())))
+    return clean(str(path))
+
+
+def fact_and_hint(error: SternaError) -> tuple[str, str]:
+    """Return an error's message and hint, fit for a screen."""
+    return clean(error.message), clean(error.hint)
