@@ -49,9 +49,11 @@ class Api:
         self._started = int(time.time())
         self._words_thread = ThreadPoolExecutor(1, thread_name_prefix="sterna-words")
         self.worker = Worker(served.speaker)
+        self._closed = False
 
     def close(self) -> None:
         """Stop speaking; blocks until the engine has, a few seconds at most."""
+        self._closed = True
         self.worker.close()
         self._words_thread.shutdown(wait=False, cancel_futures=True)
 
@@ -172,6 +174,8 @@ class Api:
         return ids
 
     async def _words(self, work: Callable[[], _Result]) -> _Result:
+        if self._closed:
+            raise SternaError("busy", "The engine is stopping.", "Start it again.")
         return await asyncio.get_running_loop().run_in_executor(self._words_thread, work)
 
 

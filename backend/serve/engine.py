@@ -63,7 +63,3 @@ class Words(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids."""
         ...
-
-    def close(self) -> None:
-        """Give everything back."""
-        ...

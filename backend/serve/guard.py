@@ -29,7 +29,7 @@ class Guard:
         self._app = app
         self._key = api_key.encode() if api_key else None
         name = socket.gethostname().lower()
-        self._hosts = {"localhost", name, f"{name}.local", *(host.lower() for host in hosts)}
+        self._names = {"localhost", name, f"{name}.local", *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on or refuse it."""
@@ -42,14 +42,16 @@ class Guard:
             await refusal(error)(scope, receive, send)
 
     def _objection(self, headers: Headers, path: str) -> SternaError | None:
-        if not self._known(headers.get("host", "")):
+        host = _host_of(headers.get("host", ""))
+        # An address needs no name to be looked up, so it cannot have been rebound.
+        if host not in self._names and not _is_address(host):
             return SternaError(
                 "forbidden",
                 "This Host header does not name this computer.",
                 "Use the server's address, or localhost.",
             )
         origin = headers.get("origin")
-        if origin is not None and not self._known(urlsplit(origin).netloc):
+        if origin is not None and not self._is_local(_host_of(urlsplit(origin).netloc), host):
             return SternaError(
                 "forbidden",
                 "Web pages of other sites may not use this server.",
@@ -63,21 +65,28 @@ class Guard:
             )
         return None
 
-    def _known(self, netloc: str) -> bool:
-        try:
-            host = urlsplit(f"//{netloc}").hostname or ""
-        except ValueError:
-            return False
-        if host in self._hosts:
+    def _is_local(self, origin: str, host: str) -> bool:
+        if origin in self._names or (origin and origin == host):
             return True
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return True
+        return _is_address(origin) and ipaddress.ip_address(origin).is_loopback
 
     def _authorised(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         assert self._key is not None
         given = key.strip().encode("latin-1", "replace")
         return hmac.compare_digest(given, self._key) and scheme.lower() == "bearer"
+
+
+def _host_of(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -39,12 +39,14 @@ def unix(path: Path) -> socket.socket:
 
 def tcp(host: str, port: int) -> socket.socket:
     """Listen at `host`:`port`; port 0 takes a free one."""
+    if not 0 <= port <= 65535:
+        raise SternaError("bad_argument", f"There is no port {port}.", "Choose 1 to 65535.")
     try:
         family, kind, number, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, number)
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise SternaError(
             "bad_argument", f"{host}:{port} is no address of this machine.", "Try 127.0.0.1."
         ) from error
@@ -52,11 +54,11 @@ def tcp(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
         listener.listen(64)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
         raise SternaError(
             "bad_argument",
-            f"Cannot listen at {host}:{port}: {getattr(error, 'strerror', None) or error}.",
+            f"Cannot listen at {host}:{port}: {error.strerror or error}.",
             "Choose another port.",
         ) from error
     return listener
@@ -68,6 +70,13 @@ def address(listener: socket.socket) -> str:
         return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def remove(listener: socket.socket) -> None:
+    """Stop listening, and remove the file of a Unix socket."""
+    if listener.family == socket.AF_UNIX and listener.fileno() >= 0:
+        Path(listener.getsockname()).unlink(missing_ok=True)
+    listener.close()
 
 
 def _clear(path: Path) -> None:

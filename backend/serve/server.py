@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from backend.serve import listening
 from backend.serve.app import Api, Served, build
 from backend.serve.words import ModelWords
 
@@ -47,13 +48,11 @@ def run(
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Generations in progress are cancelled, the socket is removed."""
-    path = Path(listener.getsockname()) if listener.family == socket.AF_UNIX else None
+    # Uvicorn closes what it is given: it gets a second descriptor of the same socket.
     try:
-        asyncio.run(_serve(served, listener, api_key, on_ready))
+        asyncio.run(_serve(served, listener.dup(), api_key, on_ready))
     finally:
-        if path is not None:
-            path.unlink(missing_ok=True)
-        listener.close()
+        listening.remove(listener)
 
 
 async def _serve(
@@ -85,7 +84,6 @@ async def _serve(
         await server.serve(sockets=[listener])
     finally:
         await asyncio.to_thread(api.close)
-        served.words.close()
         served.speaker.close()
         _log.info("stopped")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -16,7 +15,6 @@ from backend.serve.worker import Finish, Job, Piece
 
 SILENCE_S = 5.0  # a comment after so much silence tells client and proxies that it goes on
 
-_log = logging.getLogger(__name__)
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -34,7 +32,6 @@ async def whole(request: Request, job: Job, shape: Shape) -> Response:
                 if isinstance(event, Piece):
                     text += event.text
                 elif isinstance(event, Finish):
-                    _note(event)
                     return json_reply(shape.whole(text, event.report, event.queued_s))
         raise AssertionError("a job always finishes")
 
@@ -47,6 +44,7 @@ async def whole(request: Request, job: Job, shape: Shape) -> Response:
         return work.result()
     finally:
         await _end(work, leaving)
+        job.cancel()  # also when its events were never read
 
 
 class EventStream(Response):
@@ -70,6 +68,7 @@ class EventStream(Response):
                     sending.result()
         finally:
             await _end(sending, leaving)
+            self._job.cancel()  # also when its events were never read
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -89,7 +88,6 @@ class EventStream(Response):
                     if isinstance(event, Piece):
                         yield _event(shape.piece(event.text))
                     elif isinstance(event, Finish):
-                        _note(event)
                         yield _event(shape.closing(event.report, event.queued_s))
                         if self._with_usage:
                             yield _event(shape.usage(event.report, event.queued_s))
@@ -113,17 +111,3 @@ async def _end(*tasks: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _note(finish: Finish) -> None:
-    report = finish.report
-    _log.info(
-        "answered: prompt %d (%d cached), reply %d tokens, %s, queued %.3f s, prompt %.3f s, reply %.3f s",
-        report.prompt_tokens,
-        report.cached_tokens,
-        report.completion_tokens,
-        report.finish_reason,
-        finish.queued_s,
-        report.prompt_seconds,
-        report.decode_seconds,
-    )

@@ -3,8 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.inference.tokenizer import Tokenizer, encode_rendered
-from backend.templates import Rendered, Renderer, render
+from backend.errors import SternaError
+from backend.inference import Prompt, encode_conversation
+from backend.inference.tokenizer import Tokenizer
+
+# What a template is given anyway: not for a request to replace.
+_TAKEN = {"tokenizer", "template", "messages", "add_generation_prompt", "control", "renderer"}
+_TAKEN |= {"bos", "eos", "bos_token", "eos_token"}
 
 
 class ModelWords:
@@ -16,17 +21,16 @@ class ModelWords:
         self.eos = tokenizer.text_of(tokenizer.eos_id)
         self.vocab_size = tokenizer.vocab_size
         self._tokenizer = tokenizer
-        self._renderer = Renderer()
 
     def render(self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> str:
         """Return the prompt as text."""
-        return self._rendered(messages, values).text
+        return self._prompt(messages, values).text
 
     def encode_chat(
         self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
     ) -> list[int]:
         """Return the prompt as ids."""
-        return encode_rendered(self._tokenizer, self._rendered(messages, values))
+        return self._prompt(messages, values).ids
 
     def encode(self, text: str, *, special: bool = False, bos: bool = False) -> list[int]:
         """Return the ids of a text."""
@@ -44,19 +48,10 @@ class ModelWords:
         """Return the text of ids."""
         return self._tokenizer.decode(ids, special=True)
 
-    def close(self) -> None:
-        """End the renderer's process."""
-        self._renderer.close()
-
-    def _rendered(
-        self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
-    ) -> Rendered:
-        return render(
-            self.template or None,
-            messages,
-            bos=self.bos,
-            eos=self.eos,
-            control=self._tokenizer.control_texts,
-            renderer=self._renderer,
-            **values,
-        )
+    def _prompt(self, messages: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> Prompt:
+        taken = _TAKEN.intersection(values)
+        if taken:
+            raise SternaError(
+                "bad_argument", f"chat_template_kwargs cannot set {min(taken)}.", "Leave it out."
+            )
+        return encode_conversation(self._tokenizer, self.template or None, messages, **values)

@@ -53,6 +53,10 @@ class Job:
         self._created = time.perf_counter()
         self.queued_s = 0.0
 
+    def cancel(self) -> None:
+        """Stop it wherever it is; does nothing once it has ended. From the event loop."""
+        self._worker.cancel(self)
+
     def begin(self) -> None:
         """Note that it is its turn (called by the worker)."""
         self.queued_s = time.perf_counter() - self._created
@@ -88,7 +92,7 @@ class Job:
                     yield event
                     return
         finally:
-            self._worker.cancel(self)
+            self.cancel()
 
 
 class Worker:
@@ -167,6 +171,8 @@ class Worker:
             with self._lock:
                 self._current = job
             ending = self._speak(job)
+            if isinstance(ending, Finish):
+                _note(ending)
             with self._lock:
                 self._current = None
                 self._jobs.remove(job)
@@ -215,4 +221,18 @@ def _nothing(prompt_tokens: int) -> GenerationReport:
         prompt_seconds=0.0,
         decode_seconds=0.0,
         seed=0,
+    )
+
+
+def _note(finish: Finish) -> None:
+    report = finish.report
+    _log.info(
+        "answered: prompt %d (%d cached), reply %d tokens, %s, queued %.3f s, prompt %.3f s, reply %.3f s",
+        report.prompt_tokens,
+        report.cached_tokens,
+        report.completion_tokens,
+        report.finish_reason,
+        finish.queued_s,
+        report.prompt_seconds,
+        report.decode_seconds,
     )
