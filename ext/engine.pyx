@@ -55,7 +55,7 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
     cdef Packing *p = <Packing *>context
     cdef int begin = 0, end = 0, g, rows, found
     cdef size_t size = ternary_group_bytes(p.packing, p.cols)
-    pool_share(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
+    pool_open(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
     while pool_take(pool, index, &begin, &end):
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
@@ -63,6 +63,7 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
                                        p.row_bytes, rows, p.cols, p.packed + g * size, p.scale + g * ROW_GROUP)
             if found:  # several threads may write, all the same bits in the end
                 p.found |= found
+    pool_close(pool, index)
 
 
 cdef class MatrixRef:
@@ -368,6 +369,8 @@ cdef class Engine:
         self.p.partial = <float *>_memory(self.partial_need * 4)
         self.buffer_bytes += values * 6 + values // BLOCK * 8 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
         self.vocab = vocab
+        if pool_reserve(self.p.pool, program_phases(self.p.count)):
+            raise MemoryError
         self.candidates = <Candidate *>_memory(<size_t>vocab * 8)
 
     # --- running -------------------------------------------------------------------------------

@@ -64,8 +64,10 @@ cdef extern from "kernels/pool.h" nogil:
     void pool_destroy(Pool *pool)
     int pool_threads(const Pool *pool)
     void pool_run(Pool *pool, PoolJob job, void *context)
-    void pool_share(Pool *pool, int index, int total, int chunk)
+    int pool_reserve(Pool *pool, int phases)
+    void pool_open(Pool *pool, int index, int total, int chunk)
     int pool_take(Pool *pool, int index, int *begin, int *end)
+    void pool_close(Pool *pool, int index)
 
 cdef extern from "kernels/program.h" nogil:
     enum:
@@ -107,10 +109,10 @@ cdef extern from "kernels/program.h" nogil:
         size_t scratch_floats
         float *partial
         size_t partial_floats
-        int abort
         int *cancel
         double seconds[6]
 
+    int program_phases(int steps)
     int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
 
 cdef extern from "kernels/sample.h" nogil:

@@ -70,6 +70,7 @@ def bench(
     prompts, decodes, bandwidths = [], [], []
     energy: list[float] = []
     spent: dict[str, float] = {}
+    peak = 0
     for repeat in range(repeats + 1):
         on_progress(f"run {repeat} of {repeats}" if repeat else "warming up")
         took = model.time_prompt(ids) if prompt_tokens else None
@@ -77,6 +78,7 @@ def bench(
         decode = _decode(model, ids, new_tokens) if new_tokens else None
         after = _joules()
         if not repeat:
+            peak = peak_rss()  # before the buffer that bandwidth is measured on
             continue
         bandwidths += read_bandwidth(0.2, model.threads)
         if took:
@@ -100,7 +102,7 @@ def bench(
         bytes_per_token=model.bytes_per_token,
         limit_per_second=limit,
         fraction_of_limit=statistics.median(decodes) / limit if decodes else None,
-        peak_rss=peak_rss(),
+        peak_rss=peak,
         joules_per_token=statistics.median(energy) if energy else None,
         shares={k: v / total for k, v in spent.items()} if total else {},
     )

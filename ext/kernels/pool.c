@@ -19,24 +19,32 @@
 #define RELAX() ((void)0)
 #endif
 
-/* About 100 microseconds between two jobs; inside a barrier the others are at work, so yield late. */
-enum { SPINS_IDLE = 4000, SPINS_BARRIER = 20000 };
+/* About 100 microseconds between two jobs; at the end of a phase the others are at work, so yield late. */
+enum { SPINS_IDLE = 4000, SPINS_WAIT = 20000 };
 
-/* What one thread knows of the sharing in progress; `next` is what others may take from. */
+/* Counters carry the number of the run in their upper half, so that none needs clearing: one of an
+ * older run counts as zero. */
+typedef _Atomic uint64_t Counter;
+
 typedef struct {
-    _Alignas(64) atomic_int next[2]; /* items of this thread's part that are taken, in two uses */
-    _Alignas(64) int turn, total, chunk;
-} Share;
+    _Alignas(64) Counter count;
+} Line;
+
+/* What one thread knows of the phase that it is in. */
+typedef struct {
+    _Alignas(64) int phase, total, chunk;
+    int finished; /* chunks that this thread has done */
+} Place;
 
 struct Pool {
-    int threads;
-    Share *shares; /* one a thread */
+    int threads, phases;
+    Line *lines;   /* [phases][1 + threads]: chunks done, then chunks taken of each thread's part */
+    Place *places; /* one a thread */
     PoolJob job;
     void *context;
+    uint64_t run; /* number of the run, in the upper half */
     _Alignas(64) atomic_uint generation; /* jobs started */
     _Alignas(64) atomic_int running;     /* workers not yet done with the job */
-    _Alignas(64) atomic_int arrived;     /* threads in the barrier */
-    _Alignas(64) atomic_uint phase;      /* barriers passed */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     int stop;
@@ -70,6 +78,7 @@ static void *worker_main(void *argument)
         }
         seen = now;
         if (pool->stop) return NULL;
+        pool->places[self.index].phase = -1;
         pool->job(pool->context, pool, self.index);
         atomic_fetch_sub_explicit(&pool->running, 1, memory_order_release);
     }
@@ -88,15 +97,14 @@ Pool *pool_create(int threads)
     Pool *pool = calloc(1, sizeof *pool);
     if (!pool) return NULL;
     pool->threads = threads;
-    pool->shares = aligned_alloc(64, sizeof(Share) * (size_t)threads);
+    pool->places = aligned_alloc(64, sizeof(Place) * (size_t)threads);
     pool->handles = calloc((size_t)threads, sizeof *pool->handles);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    if (!pool->shares || !pool->handles) {
+    if (!pool->places || !pool->handles || pool_reserve(pool, 1)) {
         pool_destroy(pool);
         return NULL;
     }
-    memset(pool->shares, 0, sizeof(Share) * (size_t)threads);
     for (int i = 1; i < threads; i++) {
         Worker *self = malloc(sizeof *self);
         if (self) *self = (Worker){pool, i};
@@ -118,76 +126,106 @@ void pool_destroy(Pool *pool)
     for (int i = 1; i <= pool->started; i++) pthread_join(pool->handles[i], NULL);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->wake);
-    free(pool->shares);
+    free(pool->places);
+    free(pool->lines);
     free(pool->handles);
     free(pool);
 }
 
 int pool_threads(const Pool *pool) { return pool->threads; }
 
+int pool_reserve(Pool *pool, int phases)
+{
+    size_t lines = (size_t)phases * (size_t)(pool->threads + 1);
+    Line *fresh = aligned_alloc(64, lines * sizeof *fresh);
+    if (!fresh) return -1;
+    memset(fresh, 0, lines * sizeof *fresh);
+    free(pool->lines);
+    pool->lines = fresh;
+    pool->phases = phases;
+    return 0;
+}
+
 void pool_run(Pool *pool, PoolJob job, void *context)
 {
     int spins = 0;
     pool->job = job;
     pool->context = context;
+    pool->run += (uint64_t)1 << 32;
+    pool->places[0].phase = -1;
     atomic_store_explicit(&pool->running, pool->threads - 1, memory_order_relaxed);
     if (pool->threads > 1) start_generation(pool);
     job(context, pool, 0);
     while (atomic_load_explicit(&pool->running, memory_order_acquire))
-        if (++spins < SPINS_BARRIER) {
+        if (++spins < SPINS_WAIT) {
             RELAX();
         } else {
             sched_yield();
         }
 }
 
-void pool_barrier(Pool *pool, int index)
+static Line *lines_of(const Pool *pool, int phase) { return pool->lines + (size_t)phase * (size_t)(pool->threads + 1); }
+
+static uint64_t of_this_run(const Pool *pool, uint64_t count)
 {
-    unsigned phase;
-    int spins = 0;
-    (void)index;
-    if (pool->threads == 1) return;
-    phase = atomic_load_explicit(&pool->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->threads - 1) {
-        atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&pool->phase, phase + 1, memory_order_release);
-        return;
-    }
-    while (atomic_load_explicit(&pool->phase, memory_order_acquire) == phase)
-        if (++spins < SPINS_BARRIER) {
-            RELAX();
-        } else {
-            sched_yield();
-        }
+    return count >= pool->run ? count : pool->run; /* older runs have smaller numbers */
 }
 
-/* Each part follows from total, chunk and threads, so only the counters are shared. There are two
- * sets of them, used in turn: a thread clears its counter of the other set here, when all are done
- * with that one (a barrier lies between) and before anybody begins with it (another barrier). */
-void pool_share(Pool *pool, int index, int total, int chunk)
+void pool_open(Pool *pool, int index, int total, int chunk)
 {
-    Share *mine = &pool->shares[index];
-    mine->turn ^= 1;
+    Place *mine = &pool->places[index];
+    mine->phase++;
     mine->total = total;
     mine->chunk = chunk;
-    atomic_store_explicit(&mine->next[mine->turn ^ 1], 0, memory_order_relaxed);
+    mine->finished = 0;
+}
+
+/* Take one chunk of a part that has `size`; -1 when none is left. */
+static int take_from(const Pool *pool, Counter *taken, int size)
+{
+    uint64_t seen = atomic_load_explicit(taken, memory_order_relaxed);
+    for (;;) {
+        uint64_t now = of_this_run(pool, seen);
+        if ((int)(uint32_t)now >= size) return -1;
+        if (atomic_compare_exchange_weak_explicit(taken, &seen, now + 1, memory_order_relaxed, memory_order_relaxed))
+            return (int)(uint32_t)now;
+    }
 }
 
 int pool_take(Pool *pool, int index, int *begin, int *end)
 {
-    const Share *mine = &pool->shares[index];
+    Place *mine = &pool->places[index];
+    Line *lines = lines_of(pool, mine->phase);
     int threads = pool->threads, chunk = mine->chunk;
     int64_t chunks = (mine->total + chunk - 1) / chunk;
     for (int i = 0; i < threads; i++) {
         int who = (index + i) % threads;
-        atomic_int *next = &pool->shares[who].next[mine->turn];
         int first = (int)(chunks * who / threads), last = (int)(chunks * (who + 1) / threads);
-        if (atomic_load_explicit(next, memory_order_relaxed) >= last - first) continue;
-        int at = first + atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
-        if (at >= last) continue;
-        *begin = at * chunk;
+        int at = take_from(pool, &lines[1 + who].count, last - first);
+        if (at < 0) continue;
+        *begin = (first + at) * chunk;
         *end = *begin + chunk < mine->total ? *begin + chunk : mine->total;
+        mine->finished++; /* it will be, before this thread closes the phase */
         return 1;
     }
     return 0;
+}
+
+void pool_close(Pool *pool, int index)
+{
+    Place *mine = &pool->places[index];
+    Counter *done = &lines_of(pool, mine->phase)->count;
+    uint64_t all = pool->run + (uint64_t)((mine->total + mine->chunk - 1) / mine->chunk), seen;
+    int spins = 0;
+    if (mine->finished) {
+        seen = atomic_load_explicit(done, memory_order_relaxed);
+        while (!atomic_compare_exchange_weak_explicit(done, &seen, of_this_run(pool, seen) + (uint64_t)mine->finished,
+                                                      memory_order_acq_rel, memory_order_relaxed)) {}
+    }
+    while (of_this_run(pool, atomic_load_explicit(done, memory_order_acquire)) < all)
+        if (++spins < SPINS_WAIT) {
+            RELAX();
+        } else {
+            sched_yield();
+        }
 }

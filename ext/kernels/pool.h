@@ -1,4 +1,8 @@
-/* A persistent pool of threads that run one function together, and the barrier inside it. */
+/* A persistent pool of threads that run one function together, phase by phase.
+ *
+ * A phase is over when its work is done, not when every thread has arrived: a thread that the system
+ * has put aside (another program wants the core) holds nobody up, and passes the phases that others
+ * did without it when it comes back. */
 #ifndef STERNA_POOL_H
 #define STERNA_POOL_H
 
@@ -10,13 +14,17 @@ typedef void (*PoolJob)(void *context, Pool *pool, int index);
 Pool *pool_create(int threads); /* NULL: threads or memory could not be had */
 void pool_destroy(Pool *pool);
 int pool_threads(const Pool *pool);
+/* Room for jobs of up to `phases` phases; 0, or -1 without memory. Not while a job runs. */
+int pool_reserve(Pool *pool, int phases);
 void pool_run(Pool *pool, PoolJob job, void *context); /* the caller is thread 0 */
-void pool_barrier(Pool *pool, int index);
 
-/* Share `total` items among the threads: each takes chunks from its own contiguous part and then
- * helps the others, so that a slow core holds nobody up. A barrier must separate two uses. */
-void pool_share(Pool *pool, int index, int total, int chunk);
+/* Every thread opens the phases of a job in the same order, with the same total and chunk.
+ * `total` items are shared out: each thread takes chunks from its own contiguous part and then
+ * helps the others. */
+void pool_open(Pool *pool, int index, int total, int chunk);
 /* Next [*begin, *end) for this thread; 0 when all is taken. */
 int pool_take(Pool *pool, int index, int *begin, int *end);
+/* Wait until all items of the phase are done; what was written for them is then visible. */
+void pool_close(Pool *pool, int index);
 
 #endif

@@ -1,7 +1,9 @@
-/* The steps. Every function is run by all threads; a barrier ends each step. */
+/* The steps. Every function is run by all threads and shares its work out by phases of the pool. What a
+ * phase is (tokens, widths, chunks) follows from the program alone, so all threads agree on it. */
 #include "program.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,13 +11,25 @@ static void embed(Program *p, const Step *s, int index)
 {
     const Matrix *m = s->matrix[0];
     int begin, end;
-    pool_share(p->pool, index, p->tokens, 1);
+    pool_open(p->pool, index, p->tokens, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         float *out = s->out[0] + (size_t)begin * s->width;
         dequantise(m->type, m->data + (size_t)p->ids[begin] * m->row_bytes, m->cols, out);
         if (s->scale != 1)
             for (int i = 0; i < s->width; i++) out[i] *= s->scale;
     }
+    pool_close(p->pool, index);
+}
+
+/* The input buffers as a step with inputs of `width` values sees them. */
+static Act input(const Program *p, const Step *s, int width)
+{
+    Act a = p->act;
+    a.tokens = s->last_only ? p->tokens - p->logits_from : p->tokens;
+    a.width = width;
+    a.tile_width = (width + TRIT_COLUMNS - 1) / TRIT_COLUMNS * TRIT_COLUMNS;
+    a.stride = (a.tile_width + 63) & ~63;
+    return a;
 }
 
 /* Put one token's int8 row where the tile kernels look for it. */
@@ -25,9 +39,8 @@ static void place_row(Act *a, int t, const int8_t *q)
     for (int k = 0; k < a->tile_width; k += 4, to += 4 * TILE_TOKENS) memcpy(to, q + k, 4);
 }
 
-static void norm_token(Program *p, const Step *s, int t, const float *in)
+static void norm_token(const Program *p, const Step *s, Act *a, int t, const float *in)
 {
-    Act *a = &p->act;
     float *f = a->f + (size_t)t * a->stride;
     p->kernels->rms_norm(in, s->weight, s->width, s->eps, f);
     if (s->forms & ACT_ROW) {
@@ -50,17 +63,12 @@ static void norm_token(Program *p, const Step *s, int t, const float *in)
 
 static void norm(Program *p, const Step *s, int index)
 {
-    int skip = s->last_only ? p->logits_from : 0, tokens = p->tokens - skip, begin, end;
-    if (index == 0) {
-        p->act.tokens = tokens;
-        p->act.width = s->width;
-        p->act.tile_width = (s->width + TRIT_COLUMNS - 1) / TRIT_COLUMNS * TRIT_COLUMNS;
-        p->act.stride = (p->act.tile_width + 63) & ~63;
-    }
-    pool_barrier(p->pool, index);
-    pool_share(p->pool, index, tokens, 1);
+    int begin, end;
+    Act a = input(p, s, s->width);
+    pool_open(p->pool, index, a.tokens, 1);
     while (pool_take(p->pool, index, &begin, &end))
-        norm_token(p, s, begin, s->in + (size_t)(begin + skip) * s->width);
+        norm_token(p, s, &a, begin, s->in + (size_t)(begin + p->tokens - a.tokens) * s->width);
+    pool_close(p->pool, index);
 }
 
 /* Rows of one output that a thread takes at once: some 32 kB of weights for one token. */
@@ -72,33 +80,32 @@ static int rows_at_once(const Matrix *m, int tokens)
     return rows < 32 ? 32 : rows > 256 ? 256 : (int)rows;
 }
 
-static void linear_rows(Program *p, const Step *s, int i, int begin, int end)
+static void linear_rows(const Program *p, const Step *s, const Act *a, int i, int begin, int end)
 {
     const Matrix *m = s->matrix[i];
     int width = s->out_width[i], rows = end - begin;
     if (!s->add) {
-        m->multiply(m, begin, end, &p->act, s->out[i], width);
+        m->multiply(m, begin, end, a, s->out[i], width);
         if (s->bias[i])
-            for (int t = 0; t < p->act.tokens; t++)
+            for (int t = 0; t < a->tokens; t++)
                 p->kernels->add(s->out[i] + (size_t)t * width + begin, s->bias[i] + begin, rows);
         return;
     }
     /* Residual: the product of a few rows and tokens goes to the stack, then onto the sum. */
     float block[256 * TILE_TOKENS];
-    Act part = p->act;
-    for (int t = 0; t < p->act.tokens; t += TILE_TOKENS) {
-        size_t blocks = (size_t)part.stride / BLOCK;
-        part.tokens = p->act.tokens - t < TILE_TOKENS ? p->act.tokens - t : TILE_TOKENS;
-        if (p->act.tokens > 1 && part.tokens == 1) part.tokens = 2; /* a lone last one lies in a tile too */
-        part.f = p->act.f + (size_t)t * part.stride;
-        part.row_q = p->act.row_q + (size_t)t * part.tile_width;
-        part.row_scale = p->act.row_scale + t;
-        part.row_sum = p->act.row_sum + t;
-        part.block_q = p->act.block_q + (size_t)t * part.stride;
-        part.block_scale = p->act.block_scale + t * blocks;
-        part.block_sum = p->act.block_sum + t * blocks;
+    size_t blocks = (size_t)a->stride / BLOCK;
+    for (int t = 0; t < a->tokens; t += TILE_TOKENS) {
+        int real = a->tokens - t < TILE_TOKENS ? a->tokens - t : TILE_TOKENS;
+        Act part = *a;
+        part.tokens = a->tokens > 1 && real == 1 ? 2 : real; /* a lone last one lies in a tile too */
+        part.f += (size_t)t * a->stride;
+        part.row_q += (size_t)t * a->tile_width;
+        part.row_scale += t;
+        part.row_sum += t;
+        part.block_q += (size_t)t * a->stride;
+        part.block_scale += t * blocks;
+        part.block_sum += t * blocks;
         m->multiply(m, begin, end, &part, block - begin, 256);
-        int real = p->act.tokens - t < TILE_TOKENS ? p->act.tokens - t : TILE_TOKENS;
         for (int j = 0; j < real; j++) {
             float *out = s->out[i] + (size_t)(t + j) * width + begin;
             p->kernels->add(out, block + 256 * j, rows);
@@ -110,21 +117,23 @@ static void linear_rows(Program *p, const Step *s, int i, int begin, int end)
 static void linear(Program *p, const Step *s, int index)
 {
     int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
+    Act a = input(p, s, s->matrix[0]->cols);
     for (int i = 0; i < s->outputs; i++) {
-        int rows = rows_at_once(s->matrix[i], p->act.tokens);
+        int rows = rows_at_once(s->matrix[i], a.tokens);
         if (rows < chunk) chunk = rows;
     }
     for (int i = 0; i < s->outputs; i++) {
         total += (s->matrix[i]->rows + chunk - 1) / chunk;
         offset[i + 1] = total;
     }
-    pool_share(p->pool, index, total, 1);
+    pool_open(p->pool, index, total, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         int i = 0;
         while (begin >= offset[i + 1]) i++;
         int row = (begin - offset[i]) * chunk, rows = s->matrix[i]->rows;
-        linear_rows(p, s, i, row, row + chunk < rows ? row + chunk : rows);
+        linear_rows(p, s, &a, i, row, row + chunk < rows ? row + chunk : rows);
     }
+    pool_close(p->pool, index);
 }
 
 static void rotate(const Step *s, float *x, int heads, int width, int position)
@@ -161,7 +170,7 @@ static void rope(Program *p, const Step *s, int index)
 {
     int begin, end, q_width = s->q_heads * s->k->width, k_width = s->k->heads * s->k->width;
     int v_width = s->v->heads * s->v->width;
-    pool_share(p->pool, index, p->tokens, 1);
+    pool_open(p->pool, index, p->tokens, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         float *k = s->out[1] + (size_t)begin * k_width;
         int position = p->first + begin;
@@ -169,7 +178,10 @@ static void rope(Program *p, const Step *s, int index)
         rotate(s, k, s->k->heads, s->k->width, position);
         keep(p, s->k, k, position);
         keep(p, s->v, s->out[2] + (size_t)begin * v_width, position);
+        /* Before this phase can be over: so every thread sees it, and stops at the same step. */
+        if (*p->cancel) atomic_store_explicit(&p->last_step, (int)(s - p->steps), memory_order_relaxed);
     }
+    pool_close(p->pool, index);
 }
 
 /* One token over many positions: heads are too few to keep all threads busy, so the positions are
@@ -179,14 +191,14 @@ static void attend_parts(Program *p, const Step *s, const Attention *job, int pa
     int begin, end, heads = s->k->heads, group = s->q_heads / heads, width = s->v->width;
     int positions = p->first + 1, each = ((positions + parts - 1) / parts + 63) & ~63;
     size_t size = (size_t)group * (width + 2);
-    pool_share(p->pool, index, heads * parts, 1);
+    pool_open(p->pool, index, heads * parts, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         int p0 = begin % parts * each, p1 = p0 + each < positions ? p0 + each : positions;
         p->kernels->attend(job, begin / parts, 0, 1, p0, p1 > p0 ? p1 : p0,
                            p->scratch + index * p->scratch_floats, p->partial + begin * size);
     }
-    pool_barrier(p->pool, index);
-    pool_share(p->pool, index, s->q_heads, 1);
+    pool_close(p->pool, index);
+    pool_open(p->pool, index, s->q_heads, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         const float *part = p->partial + (size_t)(begin / group * parts) * size + (size_t)(begin % group) * (width + 2);
         float *out = job->out + (size_t)begin * width, max = -INFINITY, sum = 0;
@@ -199,6 +211,7 @@ static void attend_parts(Program *p, const Step *s, const Attention *job, int pa
         }
         for (int j = 0; j < width; j++) out[j] /= sum;
     }
+    pool_close(p->pool, index);
 }
 
 static void attend(Program *p, const Step *s, int index)
@@ -219,23 +232,25 @@ static void attend(Program *p, const Step *s, int index)
         }
     }
     int step = 32 / group > 0 ? 32 / group : 1, blocks = (p->tokens + step - 1) / step;
-    pool_share(p->pool, index, heads * blocks, 1);
+    pool_open(p->pool, index, heads * blocks, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         int t0 = begin / heads * step, t1 = t0 + step < p->tokens ? t0 + step : p->tokens;
         p->kernels->attend(&job, begin % heads, t0, t1, 0, p->first + t1,
                            p->scratch + index * p->scratch_floats, NULL);
     }
+    pool_close(p->pool, index);
 }
 
 static void glu(Program *p, const Step *s, int index)
 {
     int begin, end, cut = p->tokens == 1 ? 4 : 1, width = (s->width / cut + 15) & ~15;
-    pool_share(p->pool, index, p->tokens * cut, 1);
+    pool_open(p->pool, index, p->tokens * cut, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         int from = begin % cut * width, to = from + width < s->width ? from + width : s->width;
         size_t at = (size_t)(begin / cut) * s->width + from;
         if (to > from) p->kernels->glu(s->in + at, s->out[1] + at, to - from, s->squared, s->out[0] + at);
     }
+    pool_close(p->pool, index);
 }
 
 static double now(void)
@@ -253,22 +268,20 @@ static void run(void *context, Pool *pool, int index)
     };
     Program *p = context;
     double before = index == 0 ? now() : 0;
-    for (int i = 0; i < p->count; i++) {
+    (void)pool;
+    for (int i = 0; i < p->count && i <= atomic_load_explicit(&p->last_step, memory_order_relaxed); i++) {
         const Step *s = &p->steps[i];
         if (s->last_only && p->logits_from >= p->tokens) break;
         kinds[s->kind](p, s, index);
-        /* All threads must leave together: one looks, once a layer, and all read what it saw after the
-         * barrier; it cannot look again before everybody has passed several more. */
-        if (s->kind == STEP_ROPE && index == 0 && *p->cancel) p->abort = 1;
-        pool_barrier(pool, index);
         if (index == 0) {
             double after = now();
             p->seconds[s->kind] += after - before;
             before = after;
         }
-        if (s->kind == STEP_ROPE && p->abort) break;
     }
 }
+
+int program_phases(int steps) { return 2 * steps; } /* attention takes two */
 
 int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
 {
@@ -276,7 +289,7 @@ int program_run(Program *p, const int32_t *ids, int tokens, int first, int logit
     p->tokens = tokens;
     p->first = first;
     p->logits_from = logits_from;
-    p->abort = 0;
+    atomic_store_explicit(&p->last_step, p->count, memory_order_relaxed);
     pool_run(p->pool, run, p);
-    return p->abort;
+    return atomic_load_explicit(&p->last_step, memory_order_relaxed) < p->count;
 }

@@ -41,7 +41,7 @@ typedef struct {
     Step *steps;
     int count;
     int max_tokens;
-    Act act;              /* the input of products, shared by all steps */
+    Act act;              /* buffers for the input of products, shared by all steps */
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
     float *partial;       /* results of attention over part of the positions */
@@ -49,10 +49,13 @@ typedef struct {
     /* the run in progress */
     const int32_t *ids;
     int tokens, first, logits_from;
-    int abort;            /* set between steps by thread 0 when `cancel` is seen */
+    _Atomic int last_step; /* where to stop: lowered by whoever sees `cancel` */
     volatile int *cancel;
     double seconds[STEP_KINDS]; /* spent by kind of step, as thread 0 saw it */
 } Program;
+
+/* Phases of the pool that `steps` steps take. */
+int program_phases(int steps);
 
 /* Run `tokens` ids at positions first…; logits of tokens >= logits_from. 0, or 1 when cancelled. */
 int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from);
