@@ -1,16 +1,22 @@
 """GGUF in and out. Reading is our own: fast, memory-mapped, and safe on any bytes."""
 
-from backend.gguf.card import ModelCard, describe
+from backend.gguf.card import ModelCard, describe, require_model
+from backend.gguf.cursor import IncompleteHeaderError
 from backend.gguf.file import GGUFFile, open_gguf
-from backend.gguf.header import Header, TensorInfo, Value, read_header
+from backend.gguf.header import Header, read_header
+from backend.gguf.metadata import Metadata, Value
+from backend.gguf.tensors import TensorInfo
 
 __all__ = [
     "GGUFFile",
     "Header",
+    "IncompleteHeaderError",
+    "Metadata",
     "ModelCard",
     "TensorInfo",
     "Value",
     "describe",
     "open_gguf",
     "read_header",
+    "require_model",
 ]

@@ -1,42 +1,116 @@
 """What a person wants to know of a model file, in one record."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend import quants
+from backend.errors import SternaError
 from backend.gguf.file import GGUFFile
+from backend.gguf.tensors import TensorInfo
+
+_TABLE = "token_embd.weight"
+_HEADS = ("output.weight", _TABLE)
+# Constants that some files carry as tensors: they are no parameters.
+_NO_PARAMETERS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model as lists and panes show it. None: the file does not say."""
+    """A model as lists and panes show it. None: the file does not say, or says nonsense.
+
+    Texts come from the file as they are: clean them before they are shown.
+    """
 
     name: str
     arch: str
-    params: int
+    params: int  # values in weight tensors
     quant: str
-    bytes: int
+    bytes: int  # of all parts on disk
     bits_per_weight: float
-    context: int | None
+    context: int | None  # tokens the model was trained for
     layers: int | None
     embedding: int | None
+    feed_forward: int | None  # the largest, where layers differ
     heads: int | None
-    kv_heads: int | None
+    kv_heads: int | None  # the most, where layers differ
+    kv_heads_per_layer: tuple[int, ...]  # empty where unknown
+    head_width: int | None  # of a key
+    experts: int | None
     vocab: int | None
     tokenizer: str | None
+    bos: int | None
+    eos: int | None
     license: str | None
     author: str | None
     description: str | None
     chat_template: str | None
-    kind: str  # model, or what general.type says: adapter, mmproj, vocab …
+    kind: str  # model; adapter, mmproj, vocab, imatrix …; unknown: a GGUF that is no model
+
+
+def describe(file: GGUFFile) -> ModelCard:
+    """Summarise a file from its header alone. Odd metadata never makes it fail."""
+    arch = file.architecture
+    params = sum(t.elements for t in file.tensors.values() if not _is_constant(t.name))
+    stored = sum(t.nbytes for t in file.tensors.values())
+    heads = _most(file, f"{arch}.attention.head_count")
+    layers = _count(file, f"{arch}.block_count")
+    per_layer = _kv_heads(file, arch, layers, heads)
+    return ModelCard(
+        name=file.string("general.name") or file.path.stem,
+        arch=arch,
+        params=params,
+        quant=quants.quant_name(bytes_by_type(file.tensors), file.integer("general.file_type")),
+        bytes=file.size,
+        bits_per_weight=8 * stored / params if params else 0.0,
+        context=_count(file, f"{arch}.context_length"),
+        layers=layers,
+        embedding=_count(file, f"{arch}.embedding_length"),
+        feed_forward=_most(file, f"{arch}.feed_forward_length"),
+        heads=heads,
+        kv_heads=_most(file, f"{arch}.attention.head_count_kv") or heads,
+        kv_heads_per_layer=per_layer,
+        head_width=_head_width(file, arch, heads),
+        experts=_count(file, f"{arch}.expert_count"),
+        vocab=_vocab(file, arch),
+        tokenizer=file.string("tokenizer.ggml.model"),
+        bos=file.token_id("bos"),
+        eos=file.token_id("eos"),
+        license=file.string("general.license"),
+        author=file.string("general.author") or file.string("general.organization"),
+        description=file.string("general.description"),
+        chat_template=chat_template(file),
+        kind=_kind(file),
+    )
+
+
+def require_model(file: GGUFFile) -> None:
+    """Raise SternaError `not_a_model` unless the file is a whole language model."""
+    kind = _kind(file)
+    if kind == "model":
+        return
+    what = {
+        "adapter": "an adapter (LoRA), not a model",
+        "mmproj": "a projector for images or sound, not a language model",
+        "vocab": "a vocabulary without weights",
+        "imatrix": "an importance matrix for quantising, not a model",
+        "unknown": "a GGUF file with no model in it",
+    }.get(kind, f"of the kind {kind!r}, not a model")
+    raise SternaError(
+        "not_a_model",
+        f"{file.path.name} is {what}.",
+        "Load a model; adapters and projectors are used together with theirs.",
+    )
 
 
 def chat_template(file: GGUFFile) -> str | None:
-    """Return the default chat template: the plain key, or the one named `default`, or the first named."""
+    """Return the default chat template: the plain key, or the one named `default`, or the first named.
+
+    None when there is none; a template of another type than text is none.
+    """
     plain = file.string("tokenizer.chat_template")
     if plain:
         return plain
-    names = file.strings("tokenizer.chat_templates")
+    names = file.strings("tokenizer.chat_templates")[:64]
     for name in (["default"] if "default" in names else []) + names:
         named = file.string(f"tokenizer.chat_template.{name}")
         if named:
@@ -44,37 +118,66 @@ def chat_template(file: GGUFFile) -> str | None:
     return None
 
 
-def describe(file: GGUFFile) -> ModelCard:
-    """Summarise a file from its header alone; never raises on odd metadata."""
-    arch = file.architecture
-    weights = list(file.tensors.values())
-    params = sum(math.prod(t.shape) for t in weights)
-    by_type: dict[str, int] = {}
-    for t in weights:
-        if len(t.shape) > 1:
-            by_type[t.type_name] = by_type.get(t.type_name, 0) + (t.nbytes or 1)
-    stored = sum(t.nbytes for t in weights)
-    table = file.tensors.get("token_embd.weight")
-    kind = file.string("general.type") or "model"
-    if kind == "model" and not weights and "tokenizer.ggml.tokens" in file.metadata:
-        kind = "vocab"
-    return ModelCard(
-        name=file.string("general.name") or file.path.stem,
-        arch=arch,
-        params=params,
-        quant=quants.quant_name(by_type, file.integer("general.file_type")),
-        bytes=file.size,
-        bits_per_weight=8 * stored / params if params else 0.0,
-        context=file.integer(f"{arch}.context_length"),
-        layers=file.integer(f"{arch}.block_count"),
-        embedding=file.integer(f"{arch}.embedding_length"),
-        heads=file.integer(f"{arch}.attention.head_count"),
-        kv_heads=file.integer(f"{arch}.attention.head_count_kv"),
-        vocab=table.shape[1] if table and len(table.shape) == 2 else None,
-        tokenizer=file.string("tokenizer.ggml.model"),
-        license=file.string("general.license"),
-        author=file.string("general.author") or file.string("general.organization"),
-        description=file.string("general.description"),
-        chat_template=chat_template(file),
-        kind=kind,
-    )
+def bytes_by_type(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
+    """Return the bytes of the matrices by type name, as `quants.quant_name` judges them.
+
+    Embeddings and output matrix count only in a file that has nothing else: mixes give them types
+    of their own, and in small models they outweigh all layers.
+    """
+    matrices = [t for t in tensors.values() if len(t.shape) > 1 and not _is_constant(t.name)]
+    layers = [t for t in matrices if t.name not in _HEADS]
+    sums: dict[str, int] = {}
+    for t in layers or matrices:
+        sums[t.type_name] = sums.get(t.type_name, 0) + t.nbytes
+    return sums
+
+
+def _is_constant(name: str) -> bool:
+    return name.endswith(_NO_PARAMETERS)
+
+
+def _count(file: GGUFFile, key: str) -> int | None:
+    """Return a number of things: at least one."""
+    value = file.integer(key)
+    return value if value is not None and value > 0 else None
+
+
+def _most(file: GGUFFile, key: str) -> int | None:
+    """Return the same where each layer may have its own."""
+    return _count(file, key) or max((n for n in file.integers(key) if n > 0), default=None)
+
+
+def _kv_heads(file: GGUFFile, arch: str, layers: int | None, heads: int | None) -> tuple[int, ...]:
+    key = f"{arch}.attention.head_count_kv"
+    listed = file.integers(key)
+    if listed:
+        fits = len(listed) == (layers or len(listed)) and all(n >= 0 for n in listed)
+        return tuple(listed) if fits else ()
+    every = _count(file, key) or heads
+    return (every,) * layers if every and layers and layers <= len(file.tensors) else ()
+
+
+def _head_width(file: GGUFFile, arch: str, heads: int | None) -> int | None:
+    width = _count(file, f"{arch}.attention.key_length")
+    embedding = _count(file, f"{arch}.embedding_length")
+    if width or not embedding or not heads or embedding % heads:
+        return width
+    return embedding // heads
+
+
+def _vocab(file: GGUFFile, arch: str) -> int | None:
+    table = file.tensors.get(_TABLE)
+    if table and len(table.shape) == 2 and table.shape[1] > 0:
+        return table.shape[1]
+    return _count(file, f"{arch}.vocab_size") or file.count("tokenizer.ggml.tokens") or None
+
+
+def _kind(file: GGUFFile) -> str:
+    said = file.string("general.type")
+    if said and said != "model":
+        return said[:40]
+    if file.architecture == "clip":  # projectors from before general.type
+        return "mmproj"
+    if file.architecture and file.tensors:
+        return "model"
+    return "vocab" if file.count("tokenizer.ggml.tokens") else "unknown"
