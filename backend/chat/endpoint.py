@@ -6,6 +6,7 @@ Loaded only once a chat begins: the HTTP library takes longer to import than the
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -129,7 +130,12 @@ def _where(address: str) -> tuple[str, httpx2.AsyncBaseTransport | None]:
     if address.startswith("unix:"):
         return "http://localhost", httpx2.AsyncHTTPTransport(uds=address.removeprefix("unix:"))
     base = address.strip().rstrip("/").removesuffix("/v1").rstrip("/")
-    if not base.startswith(("http://", "https://")) or base.endswith("//"):
+    try:
+        parts = urlsplit(base)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port beyond 65535, a broken IPv6 address
+        whole = False
+    if not whole:
         raise _bad_address(address)
     return base, None
 
