@@ -115,7 +115,7 @@ def read_hyper(file: GGUFFile) -> Hyper:
             "Download the model again.",
         )
     rope_width, base, linear = _rope(file, arch, key_width)
-    act = file.string(f"{arch}.hidden_act") or file.string(f"{arch}.feed_forward.activation")
+    act = file.string(f"{arch}.hidden_activation")
     return Hyper(
         arch=arch,
         traits=traits,

@@ -1,0 +1,82 @@
+"""Llama in float32 PyTorch, straight from the definition: the oracle of the engine's logits.
+
+RMSNorm (Zhang & Sennrich 2019), rotary embeddings (Su et al. 2021), grouped-query attention
+(Ainslie et al. 2023), SwiGLU (Shazeer 2020). The whole sequence at once, no cache, no blocks.
+
+Rotary pairs: a GGUF of architecture `llama` has the rows of q and k permuted so that a pair is
+(2i, 2i + 1); llama.cpp calls it NORM (src/llama-model.cpp, llama_model_rope_type).
+"""
+
+import torch
+from oracle_gguf import read
+from torch.nn.functional import linear, silu
+
+
+def rms_norm(x, weight, eps):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def rotate_consecutive(x, base):
+    """Rotate pairs (2i, 2i + 1) of x [tokens, heads, width] by position * base^(-2i / width)."""
+    tokens, _, width = x.shape
+    angle = torch.outer(
+        torch.arange(tokens, dtype=torch.float64),
+        base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width),
+    )
+    turn = torch.polar(torch.ones_like(angle), angle).to(torch.complex64)[:, None]
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2).contiguous())
+    return torch.view_as_real(pairs * turn).flatten(-2)
+
+
+def attend(q, k, v):
+    """Causal attention of q [tokens, heads, width] over k, v [tokens, kv_heads, width]."""
+    share = q.shape[1] // k.shape[1]
+    q, k, v = (
+        t.transpose(0, 1) for t in (q, k.repeat_interleave(share, 1), v.repeat_interleave(share, 1))
+    )
+    scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    mixed = scores.masked_fill(later, -torch.inf).softmax(-1) @ v
+    return mixed.transpose(0, 1).flatten(1)
+
+
+class OracleLlama:
+    """A Llama read from a GGUF file, its weights dequantised to float32."""
+
+    def __init__(self, path):
+        metadata, self.weights = read(path)
+        get = {key.removeprefix("llama."): value for key, value in metadata.items()}.get
+        assert metadata["general.architecture"] == "llama"
+        self.layers = get("block_count")
+        self.heads = get("attention.head_count")
+        self.kv_heads = get("attention.head_count_kv", self.heads)
+        self.eps = get("attention.layer_norm_rms_epsilon")
+        self.rope_base = get("rope.freq_base", 10000.0)
+
+    def linear(self, name, x):
+        return linear(x, self.weights[name + ".weight"].value)
+
+    def norm(self, name, x):
+        return rms_norm(x, self.weights[name + ".weight"].value, self.eps)
+
+    @torch.no_grad()
+    def logits(self, ids):
+        """Return the logits after each token, float32 [tokens, vocabulary]."""
+        x = self.weights["token_embd.weight"].value[torch.as_tensor(ids)]
+        for layer in range(self.layers):
+            p = f"blk.{layer}."
+            x = x + self.attention(p, self.norm(p + "attn_norm", x))
+            x = x + self.feed_forward(p, self.norm(p + "ffn_norm", x))
+        tied = "output.weight" not in self.weights
+        return self.linear("token_embd" if tied else "output", self.norm("output_norm", x)).numpy()
+
+    def attention(self, p, x):
+        q = self.linear(p + "attn_q", x).unflatten(-1, (self.heads, -1))
+        k = self.linear(p + "attn_k", x).unflatten(-1, (self.kv_heads, -1))
+        v = self.linear(p + "attn_v", x).unflatten(-1, (self.kv_heads, -1))
+        q, k = rotate_consecutive(q, self.rope_base), rotate_consecutive(k, self.rope_base)
+        return self.linear(p + "attn_output", attend(q, k, v))
+
+    def feed_forward(self, p, x):
+        gated = silu(self.linear(p + "ffn_gate", x)) * self.linear(p + "ffn_up", x)
+        return self.linear(p + "ffn_down", gated)
