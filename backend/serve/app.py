@@ -23,7 +23,7 @@ from backend.serve.logs import log_failure
 from backend.serve.replies import Kind, Shape, json_reply, refusal
 from backend.serve.worker import Worker
 
-MAX_BODY = 16 << 20  # bytes: some million words
+MAX_BODY = 4 << 20  # bytes: about a million tokens, some seconds of tokenizing
 _BODY_S = 60.0
 
 _log = logging.getLogger(__name__)

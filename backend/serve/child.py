@@ -17,6 +17,7 @@ from backend.serve import deaths, report
 from backend.text import clean
 
 POLITE_S = 2.0  # between asking to stop and force
+_END_S = 1.0  # a connection breaks a moment before its process is gone
 _LOG_BYTES = 2_000_000
 
 
@@ -105,6 +106,16 @@ class EngineProcess:
         if self._ended is None:
             return ExitInfo(None, None, None)
         return await asyncio.shield(self._ended)
+
+    async def explain(self, error: SternaError) -> SternaError:
+        """Return why a request failed: the engine's own end, if `error` came of that."""
+        if error.kind != "engine_unreachable":
+            return error
+        try:
+            ended = await asyncio.wait_for(self.wait(), _END_S)
+        except TimeoutError:
+            return error
+        return ended.error or error
 
     async def stop(self) -> None:
         """End it now: politely, then by force within two seconds. Quick, and safe to call twice."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -10,11 +11,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from backend.errors import SternaError
+from backend.serve.logs import log_failure
 from backend.serve.replies import Shape, error_body, json_reply
 from backend.serve.worker import Finish, Job, Piece
 
 SILENCE_S = 5.0  # a comment after so much silence tells client and proxies that it goes on
 
+_log = logging.getLogger(__name__)
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -95,6 +98,9 @@ class EventStream(Response):
                         yield b": still at work\n\n"
         except SternaError as error:
             yield _event(error_body(error))
+        except Exception as error:  # the headers are out: this is the only way left to say it
+            log_failure(_log, "A streamed reply failed", error)
+            yield _event(error_body(SternaError("internal", "The server failed on this request.")))
         yield b"data: [DONE]\n\n"
 
 

@@ -91,7 +91,8 @@ class Renderer:
         if self._child is None or self._child.poll() is not None:
             self.close()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "backend.templates.child"],
+                # -P: a folder named `backend` where the user happens to stand is not ours.
+                [sys.executable, "-P", "-m", "backend.templates.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """The whole way: a real child process, a real model, real HTTP over a Unix socket."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -220,3 +221,18 @@ async def test_nobodys_words_reach_a_log(engine, http, client):
     logs = [file for file in engine.log_file.parent.iterdir() if file.is_file()]
     assert any(b"answered" in log.read_bytes() for log in logs)
     assert not [log for log in logs if secret.encode() in log.read_bytes()]
+
+
+async def test_a_real_model_speaks_its_golden_text(conformance):
+    folder = conformance / "models"
+    golden = json.loads((folder / "stories260K_golden.json").read_text())
+    async with await EngineProcess.start(folder / "stories260K.gguf") as engine:
+        transport = httpx2.AsyncHTTPTransport(uds=engine.address.removeprefix("unix:"))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            body = {"prompt": "", "temperature": 0, "max_tokens": 200}
+            reply = (await http.post("/v1/completions", json=body, timeout=60)).json()
+            turn = {"messages": [{"role": "user", "content": "Once"}], "max_tokens": 5}
+            chat = (await http.post("/v1/chat/completions", json=turn, timeout=60)).json()
+    assert len(reply["choices"][0]["text"]) > 400
+    assert golden["greedy_text"].startswith(reply["choices"][0]["text"])
+    assert chat["choices"][0]["message"]["content"]  # also without a template of its own

@@ -62,6 +62,7 @@ async def test_a_death_is_noticed_and_explained(model, number, kinds, says):
             async for _ in stream:
                 pass
         assert caught.value.kind == "engine_unreachable"
+        assert (await engine.explain(caught.value)).kind in kinds
     ended = await asyncio.wait_for(engine.wait(), 10)
     assert ended.signal == number
     assert ended.error.kind in kinds
@@ -122,8 +123,8 @@ async def test_a_folder_named_like_ours_where_the_user_stands_does_no_harm(
     (tmp_path / "backend").mkdir()
     (tmp_path / "backend" / "__init__.py").write_text("raise SystemExit('not ours')")
     monkeypatch.chdir(tmp_path)
-    async with await EngineProcess.start(model) as engine:
-        assert engine.running
+    async with await EngineProcess.start(model) as engine, ChatClient(engine.address) as client:
+        assert (await client.count(ASK)).tokens > 0
 
 
 PARENT = """
