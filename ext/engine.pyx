@@ -42,6 +42,14 @@ cdef void *_memory(size_t bytes) except NULL:
     return p
 
 
+cdef _give_back(const uint8_t *data, size_t size):
+    """Drop the pages of a file that are no longer needed from memory (not from the file)."""
+    cdef uintptr_t start = (<uintptr_t>data + 4095) // 4096 * 4096
+    cdef uintptr_t end = (<uintptr_t>data + size) // 4096 * 4096
+    if end > start:
+        madvise(<void *>start, end - start, MADV_DONTNEED)
+
+
 cdef struct Packing:
     int packing, type, rows, cols
     const uint8_t *data
@@ -51,16 +59,27 @@ cdef struct Packing:
     int found  # PACK_… of any group
 
 
+cdef size_t _group_bytes(int packing, int cols) noexcept nogil:
+    if packing == TYPE_Q6_GROUP:
+        return <size_t>(cols // 256) * Q6_BLOCK
+    return ternary_group_bytes(packing, cols)
+
+
 cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
     cdef Packing *p = <Packing *>context
     cdef int begin = 0, end = 0, g, rows, found
-    cdef size_t size = ternary_group_bytes(p.packing, p.cols)
+    cdef size_t size = _group_bytes(p.packing, p.cols)
+    cdef const uint8_t *data
     pool_open(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
     while pool_take(pool, index, &begin, &end):
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
-            found = ternary_pack_group(p.packing, p.type, p.data + <size_t>g * ROW_GROUP * p.row_bytes,
-                                       p.row_bytes, rows, p.cols, p.packed + g * size, p.scale + g * ROW_GROUP)
+            data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
+            if p.packing == TYPE_Q6_GROUP:
+                q6_pack_group(data, p.row_bytes, rows, p.cols, p.packed + g * size)
+                continue
+            found = ternary_pack_group(p.packing, p.type, data, p.row_bytes, rows, p.cols,
+                                       p.packed + g * size, p.scale + g * ROW_GROUP)
             if found:  # several threads may write, all the same bits in the end
                 p.found |= found
     pool_close(pool, index)
@@ -90,19 +109,19 @@ cdef class MatrixRef:
     def bytes(self):
         """Bytes that one pass over the matrix reads."""
         if self.packed != NULL:
-            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ternary_group_bytes(self.m.type, self.m.cols)
+            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * _group_bytes(self.m.type, self.m.cols)
         return self.m.rows * self.m.row_bytes
 
     @property
     def is_packed(self):
         """Whether the matrix is ternary in our own layout."""
-        return self.packed != NULL
+        return self.scales != NULL
 
     def rescale(self, float factor):
         """Multiply a packed matrix by a number, exactly in its row scales."""
         cdef int i
-        if self.packed == NULL:
-            raise ValueError("only a packed matrix has row scales")
+        if self.scales == NULL:
+            raise ValueError("only a packed ternary matrix has row scales")
         for i in range((self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP):
             self.scales[i] *= factor
 
@@ -164,6 +183,7 @@ cdef class Engine:
         free(self.p.act.block_q)
         free(self.p.act.block_scale)
         free(self.p.act.block_sum)
+        free(self.p.act.panel)
         free(self.candidates)
 
     @property
@@ -179,7 +199,7 @@ cdef class Engine:
     def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True, bint mapped=False):
         """Take a tensor of `rows` rows of `cols` values as it lies in a file.
 
-        With `pack`, ternary types go into a faster layout; if `data` is `mapped` from a file, its
+        With `pack`, ternary types and Q6_K go into a faster layout; if `data` is `mapped` from a file, its
         pages are then given back (on any other memory that would lose it).
         """
         cdef size_t row = type_row_bytes(type, cols)
@@ -189,8 +209,8 @@ cdef class Engine:
         cdef MatrixRef ref = MatrixRef.__new__(MatrixRef)
         ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
         ref.m.data = &data[0]
-        if pack and type in TERNARY_TYPES:
-            self._pack(ref, data, mapped)
+        if pack and (type in TERNARY_TYPES or type == TYPE_Q6_K and self.p.kernels.q6_group != NULL):
+            self._pack(ref, mapped)
         if not ref.packed:
             ref.owner = data
         ref.m.multiply = <void (*)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil>kernels_matmul(self.p.kernels, ref.m.type, &ref.m.form)
@@ -199,21 +219,23 @@ cdef class Engine:
         self.keep.append(ref)
         return ref
 
-    cdef _pack(self, MatrixRef ref, const uint8_t[::1] data, bint mapped):
+    cdef _pack(self, MatrixRef ref, bint mapped):
         cdef int groups = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP
         cdef Packing job
-        cdef uintptr_t start, end
-        cdef float scale
-        ref.scales = <float *>_memory(groups * ROW_GROUP * 4)
         job.type, job.rows, job.cols = ref.m.type, ref.m.rows, ref.m.cols
-        job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, ref.scales
-        job.packing = TYPE_TRITS if self.p.kernels.trits != NULL else TYPE_TERNARY
+        job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
+        if ref.m.type == TYPE_Q6_K:
+            job.packing = TYPE_Q6_GROUP
+        else:
+            job.packing = TYPE_TRITS if self.p.kernels.trits != NULL else TYPE_TERNARY
+            ref.scales = <float *>_memory(groups * ROW_GROUP * 4)
+            job.scale = ref.scales
         while True:
-            ref.packed = _memory(groups * ternary_group_bytes(job.packing, ref.m.cols))
+            ref.packed = _memory(groups * _group_bytes(job.packing, ref.m.cols))
             job.packed, job.found = <uint8_t *>ref.packed, 0
             with nogil:
                 pool_run(self.p.pool, _pack, &job)
-            if job.packing == TYPE_TERNARY or not job.found & PACK_NO_TRITS:
+            if job.packing != TYPE_TRITS or not job.found & PACK_NO_TRITS:
                 break
             free(ref.packed)
             job.packing = TYPE_TERNARY
@@ -227,10 +249,8 @@ cdef class Engine:
             scale = (<const float *>(ref.m.data + ref.m.rows * ref.m.row_bytes))[0]
             for i in range(groups * ROW_GROUP):
                 ref.scales[i] = scale
-        start = (<uintptr_t>ref.m.data + 4095) // 4096 * 4096
-        end = (<uintptr_t>ref.m.data + ref.m.rows * ref.m.row_bytes) // 4096 * 4096
-        if mapped and end > start:
-            madvise(<void *>start, end - start, MADV_DONTNEED)
+        if mapped:
+            _give_back(ref.m.data, ref.m.rows * ref.m.row_bytes)
         ref.m.type = job.packing
         ref.m.data = <const uint8_t *>ref.packed
         ref.m.scale = ref.scales
@@ -364,10 +384,12 @@ cdef class Engine:
         a.block_q = <int8_t *>_memory(values)
         a.block_scale = <float *>_memory(values // BLOCK * 4)
         a.block_sum = <float *>_memory(values // BLOCK * 4)
+        self.p.panel_bytes = PANEL_BYTES + tokens * 32 * 4
+        a.panel = <uint8_t *>_memory(self.p.panel_bytes * threads)
         self.p.scratch_floats = (self.scratch_need + 63) // 64 * 64
         self.p.scratch = <float *>_memory(self.p.scratch_floats * threads * 4)
         self.p.partial = <float *>_memory(self.partial_need * 4)
-        self.buffer_bytes += values * 6 + values // BLOCK * 8 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
+        self.buffer_bytes += self.p.panel_bytes * threads + values * 6 + values // BLOCK * 8 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
         self.vocab = vocab
         if pool_reserve(self.p.pool, program_phases(self.p.count)):
             raise MemoryError

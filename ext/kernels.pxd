@@ -10,11 +10,15 @@ cdef extern from "kernels/sterna.h" nogil:
         TILE_TOKENS
         BLOCK
         SEGMENT
+        PANEL_BYTES
         TYPE_I2_S
         TYPE_TQ1_0
         TYPE_TQ2_0
         TYPE_TERNARY
         TYPE_TRITS
+        TYPE_Q6_K
+        TYPE_Q6_GROUP
+        Q6_BLOCK
         TRIT_COLUMNS
         PACK_UNEVEN
         PACK_NO_TRITS
@@ -28,6 +32,7 @@ cdef extern from "kernels/sterna.h" nogil:
         int8_t *block_q
         float *block_scale
         float *block_sum
+        uint8_t *panel
 
     struct Matrix:
         int type, rows, cols, form
@@ -43,6 +48,7 @@ cdef extern from "kernels/sterna.h" nogil:
     ctypedef struct Kernels:
         const char *name
         void *trits
+        void *q6_group
         uint64_t (*read)(const void *, size_t) noexcept nogil
         double (*sum_exp)(const float *, int, float) noexcept nogil
 
@@ -54,6 +60,7 @@ cdef extern from "kernels/sterna.h" nogil:
     size_t type_row_bytes(int type, int64_t cols)
     int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                            uint8_t *packed, float *scale)
+    void q6_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
     size_t ternary_group_bytes(int packing, int cols)
 
 cdef extern from "kernels/pool.h" nogil:
@@ -107,6 +114,7 @@ cdef extern from "kernels/program.h" nogil:
         Act act
         float *scratch
         size_t scratch_floats
+        size_t panel_bytes
         float *partial
         size_t partial_floats
         int *cancel

@@ -77,8 +77,10 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, half: bool) -> Gra
         engine.linear([w_down], [x], add=True)
         read += sum(m.bytes for m in (wq, wk, wv, wo, w_gate, w_up, w_down))
 
-    tied = "output.weight" not in w
-    head = table if tied else w.matrix("output.weight", h.vocab, h.embedding)
+    # Tied embeddings are read by rows at the start and packed for the product at the end.
+    head = w.matrix(
+        "output.weight" if "output.weight" in w else "token_embd.weight", h.vocab, h.embedding
+    )
     engine.norm(x, w.vector("output_norm.weight", h.embedding), h.eps, [head], last_only=True)
     engine.linear([head], [logits], last_only=True)
     engine.finish(h.vocab)

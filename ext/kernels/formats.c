@@ -260,3 +260,30 @@ static void unpack_trits(int type, const uint8_t *data, int n, Unpacked *out)
 
 void unpack_tq1_0(const uint8_t *data, int n, Unpacked *out) { unpack_trits(TYPE_TQ1_0, data, n, out); }
 void unpack_tq2_0(const uint8_t *data, int n, Unpacked *out) { unpack_trits(TYPE_TQ2_0, data, n, out); }
+
+/* A block of 16 rows by 256 columns: for each 16 columns three lines of 64 bytes, dword r of a line
+ * being row r. Line 0: low nibbles of columns 0..3 in the low half of each byte, of 4..7 in the high
+ * half; line 1: the same of 8..15; line 2: the upper two bits of columns 4p..4p+3 in bits 2p. Then
+ * int8 scales [16 column blocks][16 rows], then d as float16 [16 rows]. */
+void q6_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
+{
+    Unpacked u;
+    for (int b = 0; b < cols / 256; b++, packed += Q6_BLOCK) {
+        memset(packed, 0, Q6_BLOCK); /* rows that are missing: scale and d of zero */
+        for (int r = 0; r < rows; r++) {
+            const uint8_t *block = data + (size_t)r * row_bytes + (size_t)b * 210;
+            unpack_q6_k(block, 256, &u);
+            for (int j = 0; j < 16; j++) {
+                uint32_t v[4], lines[3];
+                memcpy(v, u.code + 16 * j, 16);
+                lines[0] = (v[0] & 0x0f0f0f0f) | (v[1] & 0x0f0f0f0f) << 4;
+                lines[1] = (v[2] & 0x0f0f0f0f) | (v[3] & 0x0f0f0f0f) << 4;
+                lines[2] = (v[0] >> 4 & 0x03030303) | (v[1] >> 2 & 0x0c0c0c0c) | (v[2] & 0x30303030)
+                    | (v[3] << 2 & 0xc0c0c0c0);
+                for (int l = 0; l < 3; l++) memcpy(packed + 192 * j + 64 * l + 4 * r, &lines[l], 4);
+                packed[3072 + 16 * j + r] = block[192 + j];
+            }
+            memcpy(packed + 3328 + 2 * r, block + 208, 2);
+        }
+    }
+}

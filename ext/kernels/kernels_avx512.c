@@ -121,9 +121,10 @@ static inline float NAME(dot)(const Unpacked *u, const int8_t *q, const float *s
 #define avx512vbmi_unpack_tq1_0 unpack_tq1_0
 #define avx512vbmi_unpack_tq2_0 unpack_tq2_0
 #include "blocks.inc"
+#include "q6_avx512.inc"
 
 const Kernels SET = {
-    .name = SET_NAME, .ternary = avx512_ternary,
+    .name = SET_NAME, .ternary = avx512_ternary, .q6_group = avx512_q6_group,
 #ifdef VBMI
     .trits = avx512_trits,
 #endif

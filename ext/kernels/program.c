@@ -22,13 +22,15 @@ static void embed(Program *p, const Step *s, int index)
 }
 
 /* The input buffers as a step with inputs of `width` values sees them. */
-static Act input(const Program *p, const Step *s, int width)
+static Act input(const Program *p, const Step *s, int width, int index)
 {
     Act a = p->act;
     a.tokens = s->last_only ? p->tokens - p->logits_from : p->tokens;
     a.width = width;
     a.tile_width = (width + TRIT_COLUMNS - 1) / TRIT_COLUMNS * TRIT_COLUMNS;
     a.stride = (a.tile_width + 63) & ~63;
+    a.panel += (size_t)index * p->panel_bytes;
+    a.sums = (int32_t *)(a.panel + PANEL_BYTES);
     return a;
 }
 
@@ -64,7 +66,7 @@ static void norm_token(const Program *p, const Step *s, Act *a, int t, const flo
 static void norm(Program *p, const Step *s, int index)
 {
     int begin, end;
-    Act a = input(p, s, s->width);
+    Act a = input(p, s, s->width, index);
     pool_open(p->pool, index, a.tokens, 1);
     while (pool_take(p->pool, index, &begin, &end))
         norm_token(p, s, &a, begin, s->in + (size_t)(begin + p->tokens - a.tokens) * s->width);
@@ -117,7 +119,7 @@ static void linear_rows(const Program *p, const Step *s, const Act *a, int i, in
 static void linear(Program *p, const Step *s, int index)
 {
     int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
-    Act a = input(p, s, s->matrix[0]->cols);
+    Act a = input(p, s, s->matrix[0]->cols, index);
     for (int i = 0; i < s->outputs; i++) {
         int rows = rows_at_once(s->matrix[i], a.tokens);
         if (rows < chunk) chunk = rows;

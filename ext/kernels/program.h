@@ -44,6 +44,7 @@ typedef struct {
     Act act;              /* buffers for the input of products, shared by all steps */
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
+    size_t panel_bytes;   /* of each thread in act.panel */
     float *partial;       /* results of attention over part of the positions */
     size_t partial_floats;
     /* the run in progress */

@@ -55,7 +55,7 @@ MatMul kernels_matmul(const Kernels *k, int type, int *form)
         {TYPE_F32, ACT_FLOAT, k->f32},     {TYPE_F16, ACT_FLOAT, k->f16},     {TYPE_BF16, ACT_FLOAT, k->bf16},
         {TYPE_Q8_0, ACT_BLOCK, k->q8_0},   {TYPE_Q4_0, ACT_BLOCK, k->q4_0},   {TYPE_Q6_K, ACT_BLOCK, k->q6_k},
         {TYPE_TQ1_0, ACT_BLOCK, k->tq1_0}, {TYPE_TQ2_0, ACT_BLOCK, k->tq2_0}, {TYPE_TERNARY, ACT_ROW, k->ternary},
-        {TYPE_TRITS, ACT_ROW, k->trits},
+        {TYPE_TRITS, ACT_ROW, k->trits},         {TYPE_Q6_GROUP, ACT_BLOCK, k->q6_group},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].type == type) {

@@ -10,7 +10,8 @@ enum {
     TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q8_0 = 8, TYPE_Q6_K = 14,
     TYPE_BF16 = 30, TYPE_TQ1_0 = 34, TYPE_TQ2_0 = 35, TYPE_I2_S = 36,
     /* our own packings, made at load from any ternary type: two bits, and five trits a byte */
-    TYPE_TERNARY = 1000, TYPE_TRITS = 1001
+    TYPE_TERNARY = 1000, TYPE_TRITS = 1001,
+    TYPE_Q6_GROUP = 1002 /* Q6_K, 16 rows interleaved */
 };
 
 /* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */
@@ -23,6 +24,8 @@ enum {
 #define ROW_GROUP 16   /* rows that a packed matrix interleaves */
 #define TRIT_COLUMNS 20 /* columns in a line of five trits a byte */
 #define TILE_TOKENS 12 /* tokens that a prefill tile takes at once */
+#define PANEL_QUADS 160 /* fours of columns that a panel holds: with its activations, the first-level cache */
+#define PANEL_BYTES (PANEL_QUADS * 128)
 #define BLOCK 16       /* values under one scale in ACT_BLOCK */
 #define SEGMENT 4096   /* columns of a row that are unpacked at once: fits the first-level cache */
 
@@ -42,6 +45,8 @@ typedef struct {
     int8_t *block_q;   /* [tokens][width] */
     float *block_scale; /* [tokens][stride / BLOCK] */
     float *block_sum;   /* [tokens][stride / BLOCK] scale * sum of q */
+    uint8_t *panel;     /* room of this thread: PANEL_BYTES, then the sums of the tiles */
+    int32_t *sums;      /* [tiles][TILE_TOKENS][32 rows] */
 } Act;
 
 /* A stretch of a row of any block format as the dot products take it: w = scale * code - min. */
@@ -97,6 +102,7 @@ typedef struct {
 typedef struct {
     const char *name;
     MatMul ternary, trits; /* trits: NULL where it would not pay */
+    MatMul q6_group;       /* likewise */
     MatMul f32, f16, bf16, q8_0, q4_0, q6_k, tq1_0, tq2_0;
     /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
     void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
@@ -137,6 +143,10 @@ enum {
 int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                        uint8_t *packed, float *scale);
 size_t ternary_group_bytes(int packing, int cols);
+
+/* Q6_K: 16 rows interleaved, the same bytes in another order; see formats.c. */
+void q6_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed);
+enum { Q6_BLOCK = 16 * 210 }; /* bytes of 16 rows by 256 columns */
 
 /* float16 and bfloat16 to float32, in software: the reference */
 float half_to_float(uint16_t h);
