@@ -4,7 +4,8 @@ RMSNorm (Zhang & Sennrich 2019), rotary embeddings (Su et al. 2021), grouped-que
 (Ainslie et al. 2023), SwiGLU (Shazeer 2020). The whole sequence at once, no cache, no blocks.
 
 Rotary pairs: a GGUF of architecture `llama` has the rows of q and k permuted so that a pair is
-(2i, 2i + 1); llama.cpp calls it NORM (src/llama-model.cpp, llama_model_rope_type).
+(2i, 2i + 1); llama.cpp calls it NORM (src/llama-model.cpp, llama_model_rope_type). Llama 3's longer
+context comes as a tensor rope_freqs.weight that divides the frequencies.
 """
 
 import torch
@@ -16,13 +17,11 @@ def rms_norm(x, weight, eps):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
 
-def rotate_consecutive(x, base):
-    """Rotate pairs (2i, 2i + 1) of x [tokens, heads, width] by position * base^(-2i / width)."""
+def rotate_consecutive(x, base, factors):
+    """Rotate pairs (2i, 2i + 1) of x [tokens, heads, width] by position * base^(-2i / width) / factor_i."""
     tokens, _, width = x.shape
-    angle = torch.outer(
-        torch.arange(tokens, dtype=torch.float64),
-        base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width),
-    )
+    frequency = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width) / factors
+    angle = torch.outer(torch.arange(tokens, dtype=torch.float64), frequency)
     turn = torch.polar(torch.ones_like(angle), angle).to(torch.complex64)[:, None]
     pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2).contiguous())
     return torch.view_as_real(pairs * turn).flatten(-2)
@@ -52,6 +51,9 @@ class OracleLlama:
         self.kv_heads = get("attention.head_count_kv", self.heads)
         self.eps = get("attention.layer_norm_rms_epsilon")
         self.rope_base = get("rope.freq_base", 10000.0)
+        self.rope_factors = (
+            self.weights["rope_freqs.weight"].value if "rope_freqs.weight" in self.weights else 1
+        )
 
     def linear(self, name, x):
         return linear(x, self.weights[name + ".weight"].value)
@@ -74,7 +76,7 @@ class OracleLlama:
         q = self.linear(p + "attn_q", x).unflatten(-1, (self.heads, -1))
         k = self.linear(p + "attn_k", x).unflatten(-1, (self.kv_heads, -1))
         v = self.linear(p + "attn_v", x).unflatten(-1, (self.kv_heads, -1))
-        q, k = rotate_consecutive(q, self.rope_base), rotate_consecutive(k, self.rope_base)
+        q, k = (rotate_consecutive(t, self.rope_base, self.rope_factors) for t in (q, k))
         return self.linear(p + "attn_output", attend(q, k, v))
 
     def feed_forward(self, p, x):

@@ -204,7 +204,7 @@ def _transformers_name(name):
     return whole[name.removesuffix(".weight")] + ".weight"
 
 
-def to_transformers(weights):
+def to_transformers(weights, rope=None):
     """Return transformers' BitNetForCausalLM or LlamaForCausalLM, with BitLinear where ternary."""
     import torch
     from transformers import BitNetConfig, BitNetForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -221,7 +221,7 @@ def to_transformers(weights):
         "hidden_act": tiny.activation if tiny.bitnet else "silu",
         "rms_norm_eps": tiny.eps,
         "max_position_embeddings": tiny.context,
-        "rope_parameters": {"rope_type": "default", "rope_theta": tiny.rope_base},
+        "rope_parameters": {"rope_type": "default", "rope_theta": tiny.rope_base} | (rope or {}),
         "tie_word_embeddings": tiny.tied,
         "bos_token_id": tiny.vocabulary - 2,
         "eos_token_id": tiny.vocabulary - 1,
@@ -243,13 +243,29 @@ def to_transformers(weights):
     return model.eval()
 
 
-def transformers_logits(weights, prompts):
+def transformers_logits(weights, prompts, rope=None):
     """Return transformers' logits after each token of each prompt, float32 [tokens, vocabulary] each."""
     import torch
 
-    model = to_transformers(weights)
+    model = to_transformers(weights, rope)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         return [model(torch.tensor([ids])).logits[0].numpy() for ids in prompts]
+
+
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+def llama3_factors(weights):
+    """Return what the tensor rope_freqs.weight of such a model holds, by transformers' own rule."""
+    plain, scaled = to_transformers(weights), to_transformers(weights, LLAMA3_ROPE)
+    ratio = plain.model.rotary_emb.inv_freq / scaled.model.rotary_emb.inv_freq
+    return ratio.numpy().astype(np.float32)
 
 
 def relative(got, wanted):

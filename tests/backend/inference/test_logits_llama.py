@@ -8,7 +8,9 @@ import pytest
 from oracle_llama import OracleLlama
 from oracle_models import (
     LLAMA,
+    LLAMA3_ROPE,
     assert_close,
+    llama3_factors,
     random_weights,
     relative,
     transformers_logits,
@@ -97,6 +99,21 @@ def test_a_half_precision_cache_rounds_to_eleven_bits(shape):
     oracle = OracleLlama(path)
     wanted = [oracle.logits(ids) for ids in PROMPTS]
     assert_close(engine_logits(path, PROMPTS, kv="f16"), wanted, limit=2**-11 / 8, share=0)
+
+
+def test_frequency_factors_of_llama_3(tmp_path):
+    tiny = replace(LLAMA, rope_base=500000.0)
+    weights = random_weights(tiny, 10, ternary=False)
+    prompts = np.random.default_rng(3).integers(0, 300, (1, 120)).tolist()
+    factors = llama3_factors(weights)
+    assert factors.min() == 1
+    assert factors.max() == pytest.approx(8)
+    path = write_gguf(tmp_path / "m.gguf", weights, "F32", extra={"rope_freqs.weight": factors})
+    wanted = transformers_logits(weights, prompts, LLAMA3_ROPE)
+    assert relative(wanted[0], transformers_logits(weights, prompts)[0]).max() > 1e-4
+    assert_close([OracleLlama(path).logits(ids) for ids in prompts], wanted, limit=1e-5, share=0)
+    for block in (264, 1):
+        check("F32", engine_logits(path, prompts, block=block), wanted)
 
 
 def test_ternary_llama_has_no_sub_norms(tmp_path):
