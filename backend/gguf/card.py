@@ -10,6 +10,7 @@ from backend.gguf.tensors import TensorInfo
 
 _TABLE = "token_embd.weight"
 _HEADS = ("output.weight", _TABLE)
+_LINE, _PARAGRAPH = 300, 4000  # characters
 # Constants that some files carry as tensors: they are no parameters.
 _NO_PARAMETERS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
@@ -18,7 +19,8 @@ _NO_PARAMETERS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors
 class ModelCard:
     """A model as lists and panes show it. None: the file does not say, or says nonsense.
 
-    Texts come from the file as they are: clean them before they are shown.
+    Texts come from the file as they are, only cut to a length that a screen can hold (the template
+    is whole): clean them before they are shown.
     """
 
     name: str
@@ -56,8 +58,8 @@ def describe(file: GGUFFile) -> ModelCard:
     layers = _count(file, f"{arch}.block_count")
     per_layer = _kv_heads(file, arch, layers, heads)
     return ModelCard(
-        name=file.string("general.name") or file.path.stem,
-        arch=arch,
+        name=_line(file, "general.name") or file.path.stem,
+        arch=arch[:_LINE],
         params=params,
         quant=quants.quant_name(bytes_by_type(file.tensors), file.integer("general.file_type")),
         bytes=file.size,
@@ -72,12 +74,12 @@ def describe(file: GGUFFile) -> ModelCard:
         head_width=_head_width(file, arch, heads),
         experts=_count(file, f"{arch}.expert_count"),
         vocab=_vocab(file, arch),
-        tokenizer=file.string("tokenizer.ggml.model"),
+        tokenizer=_line(file, "tokenizer.ggml.model"),
         bos=file.token_id("bos"),
         eos=file.token_id("eos"),
-        license=file.string("general.license"),
-        author=file.string("general.author") or file.string("general.organization"),
-        description=file.string("general.description"),
+        license=_line(file, "general.license"),
+        author=_line(file, "general.author") or _line(file, "general.organization"),
+        description=_line(file, "general.description", _PARAGRAPH),
         chat_template=chat_template(file),
         kind=_kind(file),
     )
@@ -130,6 +132,11 @@ def bytes_by_type(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
     for t in layers or matrices:
         sums[t.type_name] = sums.get(t.type_name, 0) + t.nbytes
     return sums
+
+
+def _line(file: GGUFFile, key: str, limit: int = _LINE) -> str | None:
+    text = file.string(key)
+    return text if text is None or len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _is_constant(name: str) -> bool:

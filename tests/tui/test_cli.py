@@ -109,7 +109,7 @@ def test_show_by_the_contract_and_clean(capsys, model):
         "chat_template",
         "license",
     } <= set(data)
-    assert {"name", "type", "shape", "bytes"} == set(data["tensors"][0])
+    assert {"name", "type", "shape", "bytes"} <= set(data["tensors"][0])
     assert main(["show", str(model), "--tensors"]) == 0
     assert "\x1b" not in capsys.readouterr().out
 
