@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
@@ -23,6 +22,7 @@ from tui.messages import (
     ChatWanted,
     EngineChanged,
     LibraryRead,
+    ModelWanted,
     ModeWanted,
     NewChat,
     RescanWanted,
@@ -30,9 +30,10 @@ from tui.messages import (
 from tui.screens.models import ModelsScreen
 from tui.sources import Sources, has_settings
 from tui.state import Engine, Library, Memory, Phase
+from tui.swift import SwiftApp
 
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
-LATER = {"hub": "The Hub", "train": "Training", "chat": "Chat"}
+LATER = {"hub": "The Hub", "train": "Training"}
 
 
 def _provider(name: str) -> type[Provider]:
@@ -42,11 +43,11 @@ def _provider(name: str) -> type[Provider]:
     return vars(palette)[name]  # type: ignore[no-any-return]
 
 
-class SternaApp(App[None], inherit_bindings=False):
+class SternaApp(SwiftApp, inherit_bindings=False):
     """Modes, shared facts, keys and themes."""
 
     TITLE = "sterna"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = ["app.tcss", "screens/models.tcss"]  # noqa: RUF012
     DEFAULT_MODE = "models"
     PAUSE_GC_ON_SCROLL = True
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -81,28 +82,28 @@ class SternaApp(App[None], inherit_bindings=False):
         self._clashes: set[Binding] = set()
         self._complaints: list[str] = []
         self._keeper = EngineKeeper(self.post_message, self._sources.settings)
-        self.add_mode("models", lambda: ModelsScreen(self._sources))
-        self.add_mode("chat", self._chat_screen)
-        for theme in themes.THEMES:
-            self.register_theme(theme)
-        self.theme = themes.choose("")
-        if has_settings():
-            self._apply_settings()
+        self.use_theme(themes.choose(self._apply_settings() if has_settings() else ""))
 
-    def _apply_settings(self) -> None:
-        """Take theme and keys from the settings; wrong ones are told, and the defaults hold."""
+    def _apply_settings(self) -> str:
+        """Take the keys from the settings and return the theme; wrong ones are told, defaults hold."""
         try:
             screen = self._sources.settings().screen
         except SternaError as error:
             self._complaints.append(f"{error.message} {error.hint}")
-            return
+            return ""
+        self.set_keymap(screen.keys)
         if screen.theme and screen.theme not in self.available_themes:
             self._complaints.append(f"The settings name the theme {screen.theme}: there is none.")
-        else:
-            self.theme = themes.choose(screen.theme)
-        self.set_keymap(screen.keys)
+            return ""
+        return screen.theme
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the screen of the first mode."""
+        return ModelsScreen(self._sources)
 
     def on_mount(self) -> None:
+        self.add_mode("models", self.get_default_screen)
+        self.add_mode("chat", self._chat_screen)
         self.call_after_refresh(self._started)
 
     def _started(self) -> None:
@@ -149,9 +150,6 @@ class SternaApp(App[None], inherit_bindings=False):
 
     @on(ChatWanted)
     async def _chat_wanted(self, message: ChatWanted) -> None:
-        if "chat" in LATER:
-            self.action_mode("chat")
-            return
         same = self.engine.path == message.model.path and self.engine.phase is not Phase.FAILED
         if not same:
             self._keeper.load(message.model)
@@ -159,10 +157,17 @@ class SternaApp(App[None], inherit_bindings=False):
         if not same:
             self.screen.post_message(NewChat())
 
-    async def action_quit(self) -> None:
-        """End the engine, then the app."""
+    @on(ModelWanted)
+    def _model_wanted(self, message: ModelWanted) -> None:
+        for model in self.library.models:
+            if message.name == f"{model.name} {model.quant}".strip() and model.error is None:
+                self._keeper.load(model)
+                return
+        self.notify(f"{clean(message.name)} is not on this computer.", markup=False)
+
+    async def on_unmount(self) -> None:
+        """End the engine with the app."""
         await self._keeper.close()
-        self.exit()
 
     # Modes and keys
 

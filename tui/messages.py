@@ -49,3 +49,10 @@ class ModeWanted(Message):
 
 class NewChat(Message):
     """Begin a new chat."""
+
+
+@dataclass
+class ModelWanted(Message):
+    """Load the model of this name (name and quant), as a kept chat remembers it."""
+
+    name: str

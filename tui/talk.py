@@ -44,6 +44,11 @@ class Talk:
         """Its number, once something was said."""
         return self.conversation.id if self.conversation else None
 
+    @property
+    def model(self) -> str:
+        """The model it was begun with."""
+        return self.conversation.model if self.conversation else ""
+
     def turns(self) -> list[Turn]:
         """Return its messages on the branch that is shown."""
         if self.conversation is None:

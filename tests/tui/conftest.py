@@ -1,29 +1,17 @@
-"""The real app on real files. Only what no two machines share is frozen: the clock, RAM, processor."""
+"""The real app on real files."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from frozen import NOW, frozen
 from ggufs import tiny_bitnet, tiny_llama
 
 from backend import paths
 from tui.app import SternaApp
-from tui.sources import Sources
-from tui.state import Memory
 
-NOW = 1_800_000_000.0
 HOSTILE = "evil [/nope] \x1b[2J[@click=app.quit]quit[/]"
-
-
-def frozen(**changes) -> Sources:
-    """Return sources with a clock that stands still and a machine that never changes."""
-    facts = {
-        "memory": lambda: Memory(used=5_200_000_000, total=15_600_000_000),
-        "processor": lambda: "8 cores AVX-512",
-        "now": lambda: NOW,
-    }
-    return Sources(**(facts | changes))
 
 
 @pytest.fixture

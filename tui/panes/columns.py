@@ -14,7 +14,7 @@ from tui import words
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
-NAME_AT_LEAST = 20
+NAME_AT_LEAST = 18
 STORES = {
     "starter": "⌂ Sterna",
     "sterna": "⌂ Sterna",
@@ -46,8 +46,13 @@ def store_name(store: str) -> str:
     return STORES.get(store, clean(store))
 
 
+def short_name(model: LibraryModel) -> str:
+    """Return a model's name without the folders of its store; the details tell it in full."""
+    return model.name.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf") or model.name
+
+
 COLUMNS = (
-    Column("name", "NAME", 0, 0, attrgetter("name"), clean),
+    Column("name", "NAME", 0, 0, short_name, clean),
     Column("arch", "ARCH", 10, 3, attrgetter("arch"), clean),
     Column("params", "PARAMS", 7, 1, attrgetter("params"), human_count, number=True),
     Column("quant", "QUANT", 7, 0, attrgetter("quant"), clean),
@@ -81,7 +86,7 @@ def cell(column: Column, model: LibraryModel, now: float) -> str:
 
 def _usual_place(model: LibraryModel) -> tuple[bool, bool, str]:
     """Where a model stands among equals: the starter first, files that cannot be used last."""
-    return bool(model.error), model.store != "starter", model.name.casefold()
+    return bool(model.error), model.store != "starter", short_name(model).casefold()
 
 
 def ordered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from backend.library import LibraryModel
 
 Line = Content | str
+LABEL = 11  # cells of the first column
 
 
 def fold(model: LibraryModel) -> Content:
@@ -56,7 +58,7 @@ class Details(VerticalScroll, can_focus=False):
         if model is not None:
             lines = [*_heading(model), *_problem(model, error)]
             if card is not None:
-                lines += _card(card)
+                lines += _card(card, self.scrollable_content_region.width or 40)
             lines += _place(model)
         self.query_one(Static).update(Content("\n").join(lines))
         self.scroll_home(animate=False)
@@ -68,7 +70,6 @@ def _heading(model: LibraryModel) -> list[Line]:
         f"{human_count(model.params)} parameters" if model.params else "",
         clean(model.arch or ""),
         human_bytes(model.bytes),
-        f"context {words.tokens(model.context)}" if model.context else "",
     ]
     return [title, " · ".join(part for part in parts if part), ""]
 
@@ -81,7 +82,7 @@ def _problem(model: LibraryModel, error: SternaError | None) -> list[Line]:
     return [Content.styled(f"✗ {fact}", "$text-error"), *([hint] if hint else []), ""]
 
 
-def _card(card: ModelCard) -> list[Line]:
+def _card(card: ModelCard, width: int) -> list[Line]:
     """Return what the header of the file says, line by line; nothing it does not say."""
     heads = f"{card.heads} heads" if card.heads else ""
     if card.heads and card.kv_heads and card.kv_heads != card.heads:
@@ -102,9 +103,11 @@ def _card(card: ModelCard) -> list[Line]:
         ("kind", clean(card.kind) if card.kind != "model" else ""),
     ]
     lines = [*_quant(card), ""]
-    lines += [
-        Content.assemble((f"{name:<11}", "$foreground 60%"), fact) for name, fact in facts if fact
-    ]
+    for name, fact in facts:
+        first, *rest = textwrap.wrap(fact, max(width - LABEL, 10)) or [""]
+        if first:
+            lines.append(Content.assemble((name.ljust(LABEL), "$foreground 60%"), first))
+            lines += [" " * LABEL + line for line in rest]
     if card.description:
         lines += ["", clean(card.description)]
     return [*lines, ""]

@@ -23,7 +23,15 @@ class LibraryTable(DataTable[Text], inherit_bindings=False):
     """Shows what it is given. A row is known by its place in `rows`; names may repeat."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select_cursor", "chat", key_display="⏎", show=False, id="table.open"),
+        Binding(
+            "enter",
+            "select_cursor",
+            "chat",
+            key_display="⏎",
+            show=False,
+            tooltip="Chat with the chosen model",
+            id="table.open",
+        ),
         Binding("up,k", "cursor_up", "Row up", show=False, id="table.up"),
         Binding("down,j", "cursor_down", "Row down", show=False, id="table.down"),
         Binding("pageup", "page_up", "Page up", show=False, id="table.page_up"),

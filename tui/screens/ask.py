@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 class AskScreen(ModalScreen[str | None]):
     """Returns what was typed, or `None` when the person stepped back."""
 
+    CSS_PATH = "ask.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "back", key_display="esc", id="ask.back")
     ]

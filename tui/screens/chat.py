@@ -18,10 +18,10 @@ from backend.errors import SternaError
 from backend.text import clean
 from tui.answering import Answer
 from tui.engine import EngineKeeper
-from tui.messages import ModeWanted, NewChat
+from tui.messages import ModelWanted, ModeWanted, NewChat
 from tui.panes.composer import Composer
 from tui.panes.conversations import Conversations
-from tui.panes.greeting import greeting, ways_out
+from tui.panes.greeting import greeting, ways_on, ways_out
 from tui.panes.transcript import Transcript
 from tui.screens.chat_keys import KEYS
 from tui.screens.frame import ModeScreen
@@ -43,6 +43,8 @@ class ChatScreen(ModeScreen):
 
     MODE = "chat"
     HELP = "A conversation with the model in memory, kept on this computer and nowhere else."
+    CSS_PATH = "chat.tcss"
+    AUTO_FOCUS = ""  # without a model there is nothing to write to, and keys stay keys
     BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(self, sources: Sources, keeper: EngineKeeper) -> None:
@@ -76,7 +78,8 @@ class ChatScreen(ModeScreen):
         self.query_one(Conversations).attach(self._talk)
         await self._show_talk()
         self.watch(self.app, "engine", self._engine_changed)
-        self.query_one(Composer).focus()
+        if self._engine.phase is not Phase.NONE:
+            self.query_one(Composer).focus()
 
     def on_unmount(self) -> None:
         if self._answer is not None:
@@ -95,8 +98,7 @@ class ChatScreen(ModeScreen):
             what = engine.detail or f"loading {clean(engine.name)}"
             notice.tell(f"◐ {what}…{waits}", about="engine")
         elif engine.phase is Phase.FAILED and engine.error is not None:
-            keys = "ctrl+r  start the engine again\nctrl+g  choose another model"
-            notice.fail(engine.error, keys, about="engine")
+            notice.fail(engine.error, "\n".join(ways_on(engine.error)), about="engine")
         elif engine.phase is Phase.READY and self._seen is not Phase.READY:
             notice.hide(about="engine")
             self._count_soon(delay=0)
@@ -162,7 +164,7 @@ class ChatScreen(ModeScreen):
         if self._answer is not None:
             self.notify("A reply is being written: esc stops it.", markup=False)
         elif self._engine.phase is Phase.NONE:
-            self.notify("No model is loaded: 1 shows the models, c chats with one.", markup=False)
+            self.notify("No model is loaded: ctrl+g shows the models.", markup=False)
         else:
             self._say(message.text.strip())
 
@@ -285,13 +287,19 @@ class ChatScreen(ModeScreen):
         else:
             self.post_message(ModeWanted("models"))
 
+    def action_models(self) -> None:
+        """Choose another model."""
+        self.post_message(ModeWanted("models"))
+
     def action_write(self) -> None:
         """Write a message."""
         self.query_one(Composer).focus()
 
     def action_again(self) -> None:
-        """Start the engine again if it has ended; else let it answer again."""
-        if not self._engine.usable:
+        """Start the engine again if it has ended, load the chat's model, or answer again."""
+        if self._engine.phase is Phase.NONE:
+            self.post_message(ModelWanted(self._talk.model))
+        elif not self._engine.usable:
             self._keeper.restart()
         elif self._talk.id is not None:
             self._answer_again()
@@ -310,16 +318,13 @@ class ChatScreen(ModeScreen):
         else:
             await self._reply()
 
+    @on(Composer.EditLast)
     def action_edit_last(self) -> None:
         """Edit the last message of the person."""
         for turn in reversed(self._talk.turns()):
             if turn.role == "user":
                 self._edit(turn)
                 return
-
-    @on(Composer.EditLast)
-    def _edit_last_wanted(self) -> None:
-        self.action_edit_last()
 
     @on(Transcript.EditWanted)
     def _edit_wanted(self, message: Transcript.EditWanted) -> None:
@@ -377,6 +382,9 @@ class ChatScreen(ModeScreen):
         await self._show_talk()
         self.query_one(Conversations).relist()
         self.query_one(Composer).focus()
+        if self._engine.phase is Phase.NONE and self._talk.model:
+            said = f"This chat was with {clean(self._talk.model)}: ctrl+r loads it."
+            self.query_one(Notice).tell(said, about="engine")
 
     def action_chats(self) -> None:
         """Open the list of chats, or close it."""

@@ -26,7 +26,7 @@ KEYS: list[BindingType] = [
         "ctrl+r",
         "again",
         "again",
-        tooltip="Answer again, or start the engine again",
+        tooltip="Answer again; start an engine that has ended; load the model of a kept chat",
         id="chat.again",
     ),
     Binding(
@@ -35,6 +35,14 @@ KEYS: list[BindingType] = [
         "leave out",
         tooltip="Answer without the oldest turns: they stay here, but are no longer sent",
         id="chat.leave_out",
+    ),
+    Binding(
+        "ctrl+g",
+        "models",
+        "models",
+        show=False,
+        tooltip="Choose another model",
+        id="chat.models",
     ),
     Binding(
         "ctrl+up",

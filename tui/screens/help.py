@@ -14,11 +14,13 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 KEY_WIDTH = 16
+TITLES = ("Where the cursor is", "In this mode", "Everywhere")
 
 
 class HelpScreen(ModalScreen[None]):
     """Built from the live bindings of the screen below, so that it cannot be out of date."""
 
+    CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,f1,q", "dismiss", "close", key_display="esc", id="help.close")
     ]
@@ -46,13 +48,15 @@ def _lines(below: Screen[object]) -> Iterable[Content]:
         if text:
             yield Content(text)
             yield Content()
-    grouped: dict[str, dict[str, list[ActiveBinding]]] = {}
-    for active in below.active_bindings.values():
+    grouped: dict[str, dict[str, list[ActiveBinding]]] = {title: {} for title in TITLES}
+    # Verbs have a sentence of their own; moving about comes after them.
+    for active in sorted(below.active_bindings.values(), key=lambda at: not at.binding.tooltip):
         if active.binding.description and active.enabled:
             title = _title(active.node, below)
-            actions = grouped.setdefault(title, {})
-            actions.setdefault(active.binding.action, []).append(active)
+            grouped[title].setdefault(active.binding.action, []).append(active)
     for title, actions in grouped.items():
+        if not actions:
+            continue
         yield Content.styled(title, "bold $text-primary")
         for bindings in actions.values():
             yield _row(below, bindings)
@@ -60,9 +64,9 @@ def _lines(below: Screen[object]) -> Iterable[Content]:
 
 
 def _title(node: DOMNode, below: Screen[object]) -> str:
-    if node is below:
-        return "In this mode"
-    return "Everywhere" if node is below.app else "Here"
+    if node is below.app:
+        return TITLES[2]
+    return TITLES[1] if node is below else TITLES[0]
 
 
 def _row(below: Screen[object], bindings: list[ActiveBinding]) -> Content:

@@ -50,8 +50,9 @@ class ModelsScreen(ModeScreen):
 
     MODE = "models"
     HELP = (
-        "The models on this computer, from every store: Sterna's own folder, the Hugging Face\n"
-        "cache, Ollama, LM Studio, and the folders named in the settings. Nothing is copied."
+        "The models on this computer, from every store: Sterna's own folder, the Hugging Face "
+        "cache, Ollama, LM Studio, llama.cpp, and the folders named in the settings. All are read "
+        "in place; nothing is copied."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "chat", tooltip="Chat with the chosen model", id="models.chat"),

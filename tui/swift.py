@@ -1,0 +1,33 @@
+"""An app whose first screen is painted without parsing its style sheets three times.
+
+Textual starts with its own theme and parses every style sheet anew when an app then takes another
+one, and once more when a mode is opened for the first time. Here the theme stands before the first
+parse, and the first mode's screen is the default screen.
+"""
+
+from __future__ import annotations
+
+from textual import constants
+from textual.app import App
+from textual.reactive import Reactive
+from textual.theme import Theme
+
+from tui import themes
+
+
+class SwiftApp(App[None]):
+    """Starts in the theme that `use_theme` names; a later change works as in any app."""
+
+    theme: Reactive[str] = Reactive(constants.DEFAULT_THEME, init=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+
+    def use_theme(self, name: str) -> None:
+        """Begin in this theme. For before the app runs; later, set `theme`."""
+        self.set_reactive(SwiftApp.theme, name)
+        chosen: Theme = self.current_theme
+        self.add_class(f"-theme-{name}", "-dark-mode" if chosen.dark else "-light-mode")
+        self.stylesheet.set_variables(self.get_css_variables())
