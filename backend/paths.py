@@ -1,7 +1,9 @@
 """Where Sterna keeps its things. `STERNA_HOME` moves them all under one folder."""
 
+import errno
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import platformdirs
@@ -49,13 +51,17 @@ def runtime_dir() -> Path:
     """Return a private folder for sockets, created on demand with mode 0700.
 
     A Unix socket path may be 107 bytes at most, so a deep `STERNA_HOME` falls back to the
-    temporary folder.
+    temporary folder. Raises PermissionError when somebody else made that folder before.
     """
     home = _home()
-    folder = home / "run" if home else Path(platformdirs.user_runtime_dir("sterna"))
+    with warnings.catch_warnings():  # where XDG_RUNTIME_DIR is unset it would write on the screen
+        warnings.simplefilter("ignore")
+        folder = home / "run" if home else Path(platformdirs.user_runtime_dir("sterna"))
     if len(os.fsencode(folder)) > 70:
         folder = Path(tempfile.gettempdir()) / f"sterna-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(errno.EACCES, f"{folder} belongs to another user")
     return folder
 
 

@@ -57,7 +57,15 @@ class EngineProcess:
         self.pid = 0
         self.log_file = paths.log_dir() / "engine-output.log"
         self.facts: dict[str, Any] = {}
-        self._socket = paths.runtime_dir() / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
+        try:
+            folder = paths.runtime_dir()
+        except OSError as error:
+            raise SternaError(
+                "read_only",
+                f"No folder for the engine's socket: {error.strerror or error}.",
+                "Set STERNA_HOME to a folder that can be written.",
+            ) from error
+        self._socket = folder / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
         self._stopping = False
         self._said: SternaError | None = None
         self._before = deaths.Evidence()
@@ -112,7 +120,8 @@ class EngineProcess:
         if error.kind != "engine_unreachable":
             return error
         try:
-            ended = await asyncio.wait_for(self.wait(), _END_S)
+            async with asyncio.timeout(_END_S):
+                ended = await self.wait()
         except TimeoutError:
             return error
         return ended.error or error
@@ -124,7 +133,8 @@ class EngineProcess:
             with suppress(ProcessLookupError):
                 self._process.terminate()
             try:
-                await asyncio.wait_for(asyncio.shield(self._ended), POLITE_S)
+                async with asyncio.timeout(POLITE_S):
+                    await asyncio.shield(self._ended)
             except (TimeoutError, asyncio.CancelledError):
                 with suppress(ProcessLookupError):
                     self._process.kill()

@@ -46,8 +46,8 @@ async def whole(request: Request, job: Job, shape: Shape) -> Response:
             raise ClientDisconnect
         return work.result()
     finally:
+        job.cancel()
         await _end(work, leaving)
-        job.cancel()  # also when its events were never read
 
 
 class EventStream(Response):
@@ -70,8 +70,8 @@ class EventStream(Response):
                 with contextlib.suppress(OSError):  # the client left in between
                     sending.result()
         finally:
+            self._job.cancel()
             await _end(sending, leaving)
-            self._job.cancel()  # also when its events were never read
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

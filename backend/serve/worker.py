@@ -74,7 +74,9 @@ class Job:
         try:
             while True:
                 try:
-                    event = await asyncio.wait_for(self._events.get(), silence_s)
+                    # Not wait_for: before Python 3.12 it loses a cancellation that comes with an event.
+                    async with asyncio.timeout(silence_s):
+                        event = await self._events.get()
                 except TimeoutError:
                     yield None
                     continue
@@ -112,17 +114,18 @@ class Worker:
     @property
     def load(self) -> int:
         """How many requests run or wait."""
-        return len(self._jobs)
+        with self._lock:
+            return self._unfinished()
 
     def submit(self, ids: Sequence[int], sampling: Sampling) -> Job:
         """Queue a request; raises SternaError `busy` when too many wait already."""
         with self._lock:
             if self._closed:
                 raise SternaError("busy", "The engine is stopping.", "Start it again.")
-            if len(self._jobs) > self._limit:
+            if self._unfinished() > self._limit:
                 raise SternaError(
                     "busy",
-                    f"{len(self._jobs)} requests are waiting for this model already.",
+                    f"{self._limit} requests are waiting for this model already.",
                     "Try again in a moment.",
                 )
             job = Job(self, ids, sampling)
@@ -158,6 +161,10 @@ class Worker:
             for job in jobs:
                 self._interrupt(job)
             self._thread.join(_NUDGE_S)
+
+    def _unfinished(self) -> int:
+        # Who left the queue takes no place in it, although it is passed over only when its turn comes.
+        return sum(job is self._current or not job.cancelled.is_set() for job in self._jobs)
 
     def _interrupt(self, job: Job) -> bool:
         with self._lock:  # so that the engine cannot have gone on to another job meanwhile

@@ -260,6 +260,23 @@ def test_what_no_database_could_hold_is_kept_as_well_as_it_can_be(store):
     assert store.branch(chat.id)[0].content == "lone ? surrogate and \0 and 🦅"
 
 
+def test_a_reply_that_cannot_be_saved_is_not_lost_to_its_reader():
+    database = Database.open()
+    store = ChatStore(database)
+    chat = store.create()
+    store.add(chat.id, "user", "?")
+    writer = store.begin_reply(chat.id)
+    with database.reading() as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(SternaError) as caught:
+        writer.push("long " * 100_000)
+    assert caught.value.kind == "disk_full"
+    assert len(writer.message.content) == 500_000
+    with database.reading() as connection:
+        connection.execute("PRAGMA max_page_count = 100000")
+    assert writer.finish("stop").content == store.branch(chat.id)[-1].content
+
+
 def test_exports(store):
     chat = store.create(system="Be brief.")
     first = store.add(chat.id, "user", "one")

@@ -10,8 +10,10 @@ from speakers import PlainWords, ScriptedSpeaker
 from waiting import wait_until
 
 from backend.errors import SternaError
+from backend.inference import Sampling
 from backend.serve import app, speaking
 from backend.serve.app import Api, Served, build
+from backend.serve.worker import Piece
 
 
 class Serving:
@@ -280,6 +282,7 @@ async def test_one_who_leaves_the_queue_is_never_served(serving):
     await wait_until(lambda: serving.api.worker.load == 2)
     second.cancel()
     await asyncio.wait([second])
+    assert serving.api.worker.load == 1
     serving.speaker.hold.set()
     await first
     await serving.chat("c")
@@ -293,6 +296,27 @@ async def test_a_client_that_leaves_stops_the_engine(serving):
     asked.cancel()
     await wait_until(lambda: serving.api.worker.load == 0)
     assert serving.speaker.last.finish_reason == "cancelled"
+
+
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_reader_that_is_cancelled_as_a_piece_arrives_ends(serving, ticks):
+    """A cancellation must not be lost on the piece: the engine would speak on to nobody."""
+    serving.speaker.hold.clear()
+    job = serving.api.worker.submit([1, 2, 3], Sampling())
+
+    async def consume():
+        async for _ in job.events(5):
+            pass
+
+    task = asyncio.create_task(consume())
+    await wait_until(lambda: serving.speaker.prompts)
+    job.put(Piece("x"))
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=2)
+    assert task.cancelled()
+    await wait_until(lambda: serving.api.worker.load == 0)
 
 
 @pytest.mark.parametrize(

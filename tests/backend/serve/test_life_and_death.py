@@ -100,6 +100,19 @@ async def test_a_start_that_fails_gives_the_childs_own_reason(
     assert leftovers() == []
 
 
+async def test_a_home_that_cannot_be_written_is_said(model, monkeypatch):
+    monkeypatch.setenv("STERNA_HOME", "/proc/nowhere")
+    with pytest.raises(SternaError, match="socket") as caught:
+        await EngineProcess.start(model)
+    assert caught.value.kind == "read_only"
+
+
+async def test_a_socket_folder_of_somebody_else_is_not_used(model, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "getuid", lambda: 12345)  # whoever made the folder, it was not us
+    with pytest.raises(SternaError, match="another user"):
+        await EngineProcess.start(model)
+
+
 async def test_phases_come_in_order(model):
     phases = []
     async with await EngineProcess.start(model, on_phase=phases.append):
