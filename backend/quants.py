@@ -124,11 +124,28 @@ class Quant:
     best_for: str
     imatrix: bool = False  # the figures are of a file made with an importance matrix
 
+    @property
+    def keeps(self) -> str:
+        """What stays at more bits than the name says, the output matrix aside; mostly nothing."""
+        return _KEEPS.get(self.name, "")
+
 
 _TINY = "squeezing every megabyte out of tight memory"
 _LAST = "a last resort: much less coherent, and not reliably faster"
 _TERNARY = "ternary models: trained with these weights, not compressed afterwards"
 _TRAINED = "models published in this format"
+
+# By llama.cpp's quantize tool; "half" is the first and last eighth of the layers and every third between.
+_KEEPS = {
+    "Q2_K": "attention values, attention outputs and ffn_down at 3 bits or more",
+    "Q2_K_S": "ffn_down of the first eighth of the layers at 4 bits",
+    "Q3_K_M": "attention values, attention outputs and ffn_down at 4 bits, a few at 5",
+    "Q3_K_L": "attention values, attention outputs and ffn_down at 5 bits",
+    "Q4_K_S": "attention values of four layers and ffn_down of the first eighth at 5 bits",
+    "Q4_K_M": "attention values and ffn_down of half of the layers at 6 bits",
+    "Q5_K_M": "attention values and ffn_down of half of the layers at 6 bits",
+    "IQ3_M": "attention values, attention outputs and some of ffn_down at 4 bits",
+}
 
 # Best first. Loss and best_for in words: the table of roles that recommendations keep.
 # fmt: off

@@ -11,6 +11,12 @@ from backend.gguf.tensors import TensorInfo
 _TABLE = "token_embd.weight"
 _HEADS = ("output.weight", _TABLE)
 _LINE, _PARAGRAPH = 300, 4000  # characters
+# What general.type may name beside a model; other words are not believed.
+_OTHER_KINDS = {
+    "adapter": "an adapter (LoRA), not a model",
+    "mmproj": "a projector for images or sound, not a language model",
+    "imatrix": "an importance matrix for quantising, not a model",
+}
 # Constants that some files carry as tensors: they are no parameters.
 _NO_PARAMETERS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
@@ -46,7 +52,7 @@ class ModelCard:
     author: str | None
     description: str | None
     chat_template: str | None
-    kind: str  # model; adapter, mmproj, vocab, imatrix …; unknown: a GGUF that is no model
+    kind: str  # model, adapter, mmproj, imatrix, vocab; unknown: a GGUF without a model in it
 
 
 def describe(file: GGUFFile) -> ModelCard:
@@ -91,15 +97,13 @@ def require_model(file: GGUFFile) -> None:
     if kind == "model":
         return
     what = {
-        "adapter": "an adapter (LoRA), not a model",
-        "mmproj": "a projector for images or sound, not a language model",
+        **_OTHER_KINDS,
         "vocab": "a vocabulary without weights",
-        "imatrix": "an importance matrix for quantising, not a model",
         "unknown": "a GGUF file with no model in it",
-    }.get(kind, f"of the kind {kind!r}, not a model")
+    }
     raise SternaError(
         "not_a_model",
-        f"{file.path.name} is {what}.",
+        f"{file.path.name} is {what[kind]}.",
         "Load a model; adapters and projectors are used together with theirs.",
     )
 
@@ -181,8 +185,8 @@ def _vocab(file: GGUFFile, arch: str) -> int | None:
 
 def _kind(file: GGUFFile) -> str:
     said = file.string("general.type")
-    if said and said != "model":
-        return said[:40]
+    if said in _OTHER_KINDS:
+        return said
     if file.architecture == "clip":  # projectors from before general.type
         return "mmproj"
     if file.architecture and file.tensors:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.errors import SternaError
-from backend.gguf import GGUFFile, ModelCard, describe, open_gguf
+from backend.gguf import GGUFFile, ModelCard, describe, open_gguf, require_model
 from backend.inference import memory
 from backend.inference.graph import Graph, build
 from backend.inference.hyper import Hyper, read_hyper
@@ -255,6 +255,7 @@ def load_model(
     kernel_sets()  # a wrong STERNA_ISA is told before the file is read
     file = open_gguf(Path(path))
     try:
+        require_model(file)
         h = read_hyper(file)
         held = memory.plan(file, h, context, kv, BLOCK_TOKENS)
         engine = Engine(threads or physical_cores(), BLOCK_TOKENS)

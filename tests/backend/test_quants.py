@@ -58,6 +58,8 @@ def test_roles_are_those_that_people_know():
         "Q5_K_M": "near zero",
         "Q8_0": "virtually none",
     }
+    assert "6 bits" in QUANTS["Q4_K_M"].keeps
+    assert QUANTS["Q8_0"].keeps == ""
     assert "balance" in QUANTS["Q4_K_M"].best_for
     assert "8B" in QUANTS["Q5_K_M"].best_for
 

@@ -12,6 +12,7 @@ from ggufs import tiny_llama, write_gguf
 
 from backend.errors import SternaError
 from backend.gguf import IncompleteHeaderError, describe, open_gguf, read_header, require_model
+from backend.inference import load_model
 
 
 def refusal(path):
@@ -143,18 +144,22 @@ def test_a_header_can_be_read_from_the_start_of_a_file(tmp_path):
 def test_require_model(tmp_path):
     with open_gguf(tiny_llama(tmp_path / "m.gguf").path) as file:
         require_model(file)
+    odd = {"general.type": "strange", "general.architecture": "llama"}
+    with open_gguf(tiny_llama(tmp_path / "m.gguf", metadata=odd).path) as file:
+        require_model(file)
     weights = {"a": np.zeros(32, np.float32)}
     for metadata, tensors, word in (
         ({"general.type": "adapter"}, weights, "adapter"),
         ({"general.architecture": "clip"}, weights, "projector"),
         ({"tokenizer.ggml.tokens": ["a"]}, {}, "vocabulary"),
         ({}, {}, "no model"),
-        ({"general.type": "strange\x1b[2J"}, weights, "strange"),
     ):
         path = write_gguf(tmp_path / "o.gguf", metadata, tensors)
         with open_gguf(path) as file, pytest.raises(SternaError, match=word) as caught:
             require_model(file)
         assert caught.value.kind == "not_a_model"
+        with pytest.raises(SternaError, match=word):
+            load_model(path)
 
 
 def test_the_largest_list_of_tensors_opens_quickly(tmp_path):
