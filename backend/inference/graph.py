@@ -43,6 +43,11 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, half: bool) -> Gra
 
     table = w.matrix("token_embd.weight", h.vocab, h.embedding, table=True)
     engine.embed(table, x)
+    # Tied embeddings are read by rows here and packed for the product at the end; packed first, for
+    # then its file's pages are gone before the rest needs memory.
+    head = w.matrix(
+        "output.weight" if "output.weight" in w else "token_embd.weight", h.vocab, h.embedding
+    )
     for layer in range(h.layers):
         p = f"blk.{layer}."
         wq = w.matrix(p + "attn_q.weight", q_width, h.embedding)
@@ -77,10 +82,6 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, half: bool) -> Gra
         engine.linear([w_down], [x], add=True)
         read += sum(m.bytes for m in (wq, wk, wv, wo, w_gate, w_up, w_down))
 
-    # Tied embeddings are read by rows at the start and packed for the product at the end.
-    head = w.matrix(
-        "output.weight" if "output.weight" in w else "token_embd.weight", h.vocab, h.embedding
-    )
     engine.norm(x, w.vector("output_norm.weight", h.embedding), h.eps, [head], last_only=True)
     engine.linear([head], [logits], last_only=True)
     engine.finish(h.vocab)

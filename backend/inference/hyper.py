@@ -53,6 +53,13 @@ class Hyper:
 
 
 def _positive(file: GGUFFile, key: str, default: int | None = None) -> int:
+    each = file.integers(key)
+    if len(set(each)) > 1:
+        raise SternaError(
+            "unsupported_arch",
+            f"The layers of this model differ in {key}, which Sterna's engine does not run yet.",
+            "An endpoint such as Ollama or llama-server may serve it.",
+        )
     value = file.integer(key, default)
     if value is None or not 0 < value <= _LIMIT:
         said = "is missing" if value is None else f"is {value}"
@@ -94,6 +101,15 @@ def _rope(file: GGUFFile, arch: str, key_width: int) -> tuple[int, float, float]
     return width, base, linear
 
 
+def _squared(file: GGUFFile, arch: str, traits: Architecture, shape: tuple[int, int, int]) -> bool:
+    """Return whether the feed-forward uses ReLU squared: the file's word, or what is known of it."""
+    said = file.string(f"{arch}.hidden_activation") or file.string(f"{arch}.hidden_act")
+    if said is not None:
+        return said in ("relu2", "relu_sqr", "relu_squared")
+    # BitNet b1.58 2B4T was trained with it; files of it under the older name do not say so.
+    return traits.squared or (arch == "bitnet" and shape == (30, 2560, 6912))
+
+
 def read_hyper(file: GGUFFile) -> Hyper:
     """Read and check the shape of a model; raises SternaError."""
     arch, traits = _traits(file)
@@ -115,13 +131,14 @@ def read_hyper(file: GGUFFile) -> Hyper:
             "Download the model again.",
         )
     rope_width, base, linear = _rope(file, arch, key_width)
-    act = file.string(f"{arch}.hidden_activation")
+    layers = _positive(file, f"{arch}.block_count")
+    feed_forward = _positive(file, f"{arch}.feed_forward_length")
     return Hyper(
         arch=arch,
         traits=traits,
-        layers=_positive(file, f"{arch}.block_count"),
+        layers=layers,
         embedding=embedding,
-        feed_forward=_positive(file, f"{arch}.feed_forward_length"),
+        feed_forward=feed_forward,
         heads=heads,
         kv_heads=kv_heads,
         key_width=key_width,
@@ -132,5 +149,5 @@ def read_hyper(file: GGUFFile) -> Hyper:
         rope_width=rope_width,
         rope_base=base,
         rope_linear=linear,
-        squared=traits.squared if act is None else act in ("relu2", "relu_sqr", "relu_squared"),
+        squared=_squared(file, arch, traits, (layers, embedding, feed_forward)),
     )
