@@ -1,14 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 
-TERNARY_TYPES: frozenset[int]
-
-class MatrixRef:
-    rows: int
-    cols: int
-    bytes: int
-    is_packed: bool
-    def rescale(self, factor: float) -> None: ...
+from ext.matrix import MatrixRef
 
 class Buffer:
     width: int

@@ -7,123 +7,13 @@ tokens. Arrays given stay referenced; nothing is copied except ternary weights, 
 
 import numpy as np
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 from ext.kernels cimport *
+from ext.matrix cimport MatrixRef, make_matrix, memory
+
 from ext import cpu
-
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
-cdef extern from "<sys/mman.h>" nogil:
-    int madvise(void *address, size_t length, int advice)
-    int MADV_DONTNEED
-    int MADV_HUGEPAGE
-
-TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
-
-
-cdef void *_memory(size_t bytes) except NULL:
-    """On a cache line; large blocks on huge pages where the system has them.
-
-    What is large is not cleared, so that pages which are never used cost nothing.
-    """
-    cdef size_t huge = 2 << 20, page = huge if bytes >= huge else 64
-    cdef size_t size = (bytes + page + 63) // page * page
-    cdef void *p = aligned_alloc(page, size)
-    if p == NULL:
-        raise MemoryError
-    if page == huge:
-        madvise(p, size, MADV_HUGEPAGE)
-    else:
-        memset(p, 0, size)
-    return p
-
-
-cdef _give_back(const uint8_t *data, size_t size):
-    """Drop the pages of a file that are no longer needed from memory (not from the file)."""
-    cdef uintptr_t start = (<uintptr_t>data + 4095) // 4096 * 4096
-    cdef uintptr_t end = (<uintptr_t>data + size) // 4096 * 4096
-    if end > start:
-        madvise(<void *>start, end - start, MADV_DONTNEED)
-
-
-cdef struct Packing:
-    int packing, type, rows, cols
-    const uint8_t *data
-    size_t row_bytes
-    uint8_t *packed
-    float *scale
-    int found  # PACK_… of any group
-
-
-cdef size_t _group_bytes(int packing, int cols) noexcept nogil:
-    if packing == TYPE_Q6_GROUP:
-        return <size_t>(cols // 256) * Q6_BLOCK
-    return ternary_group_bytes(packing, cols)
-
-
-cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
-    cdef Packing *p = <Packing *>context
-    cdef int begin = 0, end = 0, g, rows, found
-    cdef size_t size = _group_bytes(p.packing, p.cols)
-    cdef const uint8_t *data
-    pool_open(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
-    while pool_take(pool, index, &begin, &end):
-        for g in range(begin, end):
-            rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
-            data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
-            if p.packing == TYPE_Q6_GROUP:
-                q6_pack_group(data, p.row_bytes, rows, p.cols, p.packed + g * size)
-                continue
-            found = ternary_pack_group(p.packing, p.type, data, p.row_bytes, rows, p.cols,
-                                       p.packed + g * size, p.scale + g * ROW_GROUP)
-            if found:  # several threads may write, all the same bits in the end
-                p.found |= found
-    pool_close(pool, index)
-
-
-cdef class MatrixRef:
-    """A weight matrix: `rows` outputs by `cols` inputs."""
-
-    cdef Matrix m
-    cdef object owner
-    cdef void *packed
-    cdef float *scales
-
-    def __dealloc__(self):
-        free(self.packed)
-        free(self.scales)
-
-    @property
-    def rows(self):
-        return self.m.rows
-
-    @property
-    def cols(self):
-        return self.m.cols
-
-    @property
-    def bytes(self):
-        """Bytes that one pass over the matrix reads."""
-        if self.packed != NULL:
-            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * _group_bytes(self.m.type, self.m.cols)
-        return self.m.rows * self.m.row_bytes
-
-    @property
-    def is_packed(self):
-        """Whether the matrix is ternary in our own layout."""
-        return self.scales != NULL
-
-    def rescale(self, float factor):
-        """Multiply a packed matrix by a number, exactly in its row scales."""
-        cdef int i
-        if self.scales == NULL:
-            raise ValueError("only a packed ternary matrix has row scales")
-        for i in range((self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP):
-            self.scales[i] *= factor
 
 
 cdef class Buffer:
@@ -202,64 +92,15 @@ cdef class Engine:
         With `pack`, ternary types and Q6_K go into a faster layout; if `data` is `mapped` from a file, its
         pages are then given back (on any other memory that would lose it).
         """
-        cdef size_t row = type_row_bytes(type, cols)
-        cdef size_t need = rows * row + (4 if type == TYPE_I2_S else 0)
-        if row == 0 or rows <= 0 or <size_t>data.shape[0] < need:
-            raise ValueError(f"type {type}, {rows} x {cols}: {data.shape[0]} bytes do not fit")
-        cdef MatrixRef ref = MatrixRef.__new__(MatrixRef)
-        ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
-        ref.m.data = &data[0]
-        if pack and (type in TERNARY_TYPES or type == TYPE_Q6_K and self.p.kernels.q6_group != NULL):
-            self._pack(ref, mapped)
-        if not ref.packed:
-            ref.owner = data
-        ref.m.multiply = <void (*)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil>kernels_matmul(self.p.kernels, ref.m.type, &ref.m.form)
-        if ref.m.multiply == NULL:
-            raise ValueError(f"type {type} has no kernel")
+        ref = make_matrix(type, data, rows, cols, pack, mapped, self.p.kernels, self.p.pool)
         self.keep.append(ref)
         return ref
-
-    cdef _pack(self, MatrixRef ref, bint mapped):
-        cdef int groups = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP
-        cdef Packing job
-        job.type, job.rows, job.cols = ref.m.type, ref.m.rows, ref.m.cols
-        job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
-        if ref.m.type == TYPE_Q6_K:
-            job.packing = TYPE_Q6_GROUP
-        else:
-            job.packing = TYPE_TRITS if self.p.kernels.trits != NULL else TYPE_TERNARY
-            ref.scales = <float *>_memory(groups * ROW_GROUP * 4)
-            job.scale = ref.scales
-        while True:
-            ref.packed = _memory(groups * _group_bytes(job.packing, ref.m.cols))
-            job.packed, job.found = <uint8_t *>ref.packed, 0
-            with nogil:
-                pool_run(self.p.pool, _pack, &job)
-            if job.packing != TYPE_TRITS or not job.found & PACK_NO_TRITS:
-                break
-            free(ref.packed)
-            job.packing = TYPE_TERNARY
-        if job.found & PACK_UNEVEN:
-            free(ref.packed)
-            free(ref.scales)
-            ref.packed = NULL
-            ref.scales = NULL
-            return
-        if ref.m.type == TYPE_I2_S:
-            scale = (<const float *>(ref.m.data + ref.m.rows * ref.m.row_bytes))[0]
-            for i in range(groups * ROW_GROUP):
-                ref.scales[i] = scale
-        if mapped:
-            _give_back(ref.m.data, ref.m.rows * ref.m.row_bytes)
-        ref.m.type = job.packing
-        ref.m.data = <const uint8_t *>ref.packed
-        ref.m.scale = ref.scales
 
     def buffer(self, int width):
         """Make a buffer of `width` values a token."""
         cdef Buffer b = Buffer.__new__(Buffer)
         cdef size_t bytes = <size_t>(self.p.max_tokens + TILE_TOKENS) * width * 4
-        b.data = <float *>_memory(bytes)
+        b.data = <float *>memory(bytes)
         b.width = width
         self.buffer_bytes += bytes
         self.keep.append(b)
@@ -269,7 +110,7 @@ cdef class Engine:
         """Make a cache for the keys or the values of one layer."""
         cdef KVCache cache = KVCache.__new__(KVCache)
         cdef size_t bytes = <size_t>heads * capacity * width * (2 if half else 4)
-        cache.c.data = _memory(bytes)
+        cache.c.data = memory(bytes)
         cache.c.half, cache.c.heads, cache.c.capacity, cache.c.width = half, heads, capacity, width
         self.cache_bytes += bytes
         self.capacity = capacity
@@ -377,23 +218,23 @@ cdef class Engine:
         cdef size_t values = tokens * stride
         cdef int threads = pool_threads(self.p.pool)
         cdef Act *a = &self.p.act
-        a.f = <float *>_memory(values * 4)
-        a.row_q = <int8_t *>_memory(values)
-        a.row_scale = <float *>_memory(tokens * 4)
-        a.row_sum = <int32_t *>_memory(tokens * 4)
-        a.block_q = <int8_t *>_memory(values)
-        a.block_scale = <float *>_memory(values // BLOCK * 4)
-        a.block_sum = <float *>_memory(values // BLOCK * 4)
+        a.f = <float *>memory(values * 4)
+        a.row_q = <int8_t *>memory(values)
+        a.row_scale = <float *>memory(tokens * 4)
+        a.row_sum = <int32_t *>memory(tokens * 4)
+        a.block_q = <int8_t *>memory(values)
+        a.block_scale = <float *>memory(values // BLOCK * 4)
+        a.block_sum = <float *>memory(values // BLOCK * 4)
         self.p.panel_bytes = PANEL_BYTES + tokens * 32 * 4
-        a.panel = <uint8_t *>_memory(self.p.panel_bytes * threads)
+        a.panel = <uint8_t *>memory(self.p.panel_bytes * threads)
         self.p.scratch_floats = (self.scratch_need + 63) // 64 * 64
-        self.p.scratch = <float *>_memory(self.p.scratch_floats * threads * 4)
-        self.p.partial = <float *>_memory(self.partial_need * 4)
+        self.p.scratch = <float *>memory(self.p.scratch_floats * threads * 4)
+        self.p.partial = <float *>memory(self.partial_need * 4)
         self.buffer_bytes += self.p.panel_bytes * threads + values * 6 + values // BLOCK * 8 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
         self.vocab = vocab
         if pool_reserve(self.p.pool, program_phases(self.p.count)):
             raise MemoryError
-        self.candidates = <Candidate *>_memory(<size_t>vocab * 8)
+        self.candidates = <Candidate *>memory(<size_t>vocab * 8)
 
     # --- running -------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ import numpy.typing as npt
 
 from backend.errors import SternaError
 from backend.gguf import GGUFFile, TensorInfo
-from ext.engine import TERNARY_TYPES, Engine, MatrixRef
+from ext.engine import Engine
+from ext.matrix import TERNARY_TYPES, MatrixRef
 from ext.quants import dequantise, row_bytes
 
 

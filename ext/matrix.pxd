@@ -1,0 +1,19 @@
+from libc.stdint cimport uint8_t
+
+from ext.kernels cimport Act, Kernels, Matrix, Pool
+
+ctypedef void (*Multiply)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil
+
+
+cdef void *memory(size_t bytes) except NULL
+
+
+cdef class MatrixRef:
+    cdef Matrix m
+    cdef object owner
+    cdef void *packed
+    cdef float *scales
+
+
+cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
+                           const Kernels *kernels, Pool *pool)

@@ -1,0 +1,8 @@
+TERNARY_TYPES: frozenset[int]
+
+class MatrixRef:
+    rows: int
+    cols: int
+    bytes: int
+    is_packed: bool
+    def rescale(self, factor: float) -> None: ...

@@ -1,0 +1,171 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Weight matrices as the kernels take them: as they lie in a file, or packed into a faster layout."""
+
+from libc.stdint cimport uint8_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from ext.kernels cimport *
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+cdef extern from "<sys/mman.h>" nogil:
+    int madvise(void *address, size_t length, int advice)
+    int MADV_DONTNEED
+    int MADV_HUGEPAGE
+
+TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
+
+
+cdef void *memory(size_t bytes) except NULL:
+    """On a cache line; large blocks on huge pages where the system has them.
+
+    What is large is not cleared, so that pages which are never used cost nothing.
+    """
+    cdef size_t huge = 2 << 20, page = huge if bytes >= huge else 64
+    cdef size_t size = (bytes + page + 63) // page * page
+    cdef void *p = aligned_alloc(page, size)
+    if p == NULL:
+        raise MemoryError
+    if page == huge:
+        madvise(p, size, MADV_HUGEPAGE)
+    else:
+        memset(p, 0, size)
+    return p
+
+
+cdef _give_back(const uint8_t *data, size_t size):
+    """Drop the pages of a file that are no longer needed from memory (not from the file)."""
+    cdef uintptr_t start = (<uintptr_t>data + 4095) // 4096 * 4096
+    cdef uintptr_t end = (<uintptr_t>data + size) // 4096 * 4096
+    if end > start:
+        madvise(<void *>start, end - start, MADV_DONTNEED)
+
+
+cdef struct Packing:
+    int packing, type, rows, cols
+    const uint8_t *data
+    size_t row_bytes
+    uint8_t *packed
+    float *scale
+    int found  # PACK_… of any group
+
+
+cdef size_t _group_bytes(int packing, int cols) noexcept nogil:
+    if packing == TYPE_Q6_GROUP:
+        return <size_t>(cols // 256) * Q6_BLOCK
+    return ternary_group_bytes(packing, cols)
+
+
+cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
+    cdef Packing *p = <Packing *>context
+    cdef int begin = 0, end = 0, g, rows, found
+    cdef size_t size = _group_bytes(p.packing, p.cols)
+    cdef const uint8_t *data
+    pool_open(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
+    while pool_take(pool, index, &begin, &end):
+        for g in range(begin, end):
+            rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
+            data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
+            if p.packing == TYPE_Q6_GROUP:
+                q6_pack_group(data, p.row_bytes, rows, p.cols, p.packed + g * size)
+                continue
+            found = ternary_pack_group(p.packing, p.type, data, p.row_bytes, rows, p.cols,
+                                       p.packed + g * size, p.scale + g * ROW_GROUP)
+            if found:  # several threads may write, all the same bits in the end
+                p.found |= found
+    pool_close(pool, index)
+
+
+cdef class MatrixRef:
+    """A weight matrix: `rows` outputs by `cols` inputs."""
+
+    def __dealloc__(self):
+        free(self.packed)
+        free(self.scales)
+
+    @property
+    def rows(self):
+        return self.m.rows
+
+    @property
+    def cols(self):
+        return self.m.cols
+
+    @property
+    def bytes(self):
+        """Bytes that one pass over the matrix reads."""
+        if self.packed != NULL:
+            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * _group_bytes(self.m.type, self.m.cols)
+        return self.m.rows * self.m.row_bytes
+
+    @property
+    def is_packed(self):
+        """Whether the matrix is ternary in our own layout."""
+        return self.scales != NULL
+
+    def rescale(self, float factor):
+        """Multiply a packed matrix by a number, exactly in its row scales."""
+        cdef int i
+        if self.scales == NULL:
+            raise ValueError("only a packed ternary matrix has row scales")
+        for i in range((self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP):
+            self.scales[i] *= factor
+
+
+cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped):
+    cdef int groups = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP
+    cdef Packing job
+    job.type, job.rows, job.cols = ref.m.type, ref.m.rows, ref.m.cols
+    job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
+    if ref.m.type == TYPE_Q6_K:
+        job.packing = TYPE_Q6_GROUP
+    else:
+        job.packing = TYPE_TRITS if kernels.trits != NULL else TYPE_TERNARY
+        ref.scales = <float *>memory(groups * ROW_GROUP * 4)
+        job.scale = ref.scales
+    while True:
+        ref.packed = memory(groups * _group_bytes(job.packing, ref.m.cols))
+        job.packed, job.found = <uint8_t *>ref.packed, 0
+        with nogil:
+            pool_run(pool, _pack, &job)
+        if job.packing != TYPE_TRITS or not job.found & PACK_NO_TRITS:
+            break
+        free(ref.packed)
+        job.packing = TYPE_TERNARY
+    if job.found & PACK_UNEVEN:
+        free(ref.packed)
+        free(ref.scales)
+        ref.packed = NULL
+        ref.scales = NULL
+        return
+    if ref.m.type == TYPE_I2_S:
+        scale = (<const float *>(ref.m.data + ref.m.rows * ref.m.row_bytes))[0]
+        for i in range(groups * ROW_GROUP):
+            ref.scales[i] = scale
+    if mapped:
+        _give_back(ref.m.data, ref.m.rows * ref.m.row_bytes)
+    ref.m.type = job.packing
+    ref.m.data = <const uint8_t *>ref.packed
+    ref.m.scale = ref.scales
+
+
+cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
+                           const Kernels *kernels, Pool *pool):
+    """Take a tensor; see `Engine.matrix`."""
+    cdef size_t row = type_row_bytes(type, cols)
+    cdef size_t need = rows * row + (4 if type == TYPE_I2_S else 0)
+    if row == 0 or rows <= 0 or <size_t>data.shape[0] < need:
+        raise ValueError(f"type {type}, {rows} x {cols}: {data.shape[0]} bytes do not fit")
+    cdef MatrixRef ref = MatrixRef.__new__(MatrixRef)
+    ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
+    ref.m.data = &data[0]
+    if pack and (type in TERNARY_TYPES or type == TYPE_Q6_K and kernels.q6_group != NULL):
+        _pack_matrix(ref, kernels, pool, mapped)
+    if not ref.packed:
+        ref.owner = data
+    ref.m.multiply = <Multiply>kernels_matmul(kernels, ref.m.type, &ref.m.form)
+    if ref.m.multiply == NULL:
+        raise ValueError(f"type {type} has no kernel")
+    return ref
