@@ -146,7 +146,10 @@ class SternaApp(SwiftApp, inherit_bindings=False):
 
     @on(EngineChanged)
     def _engine_changed(self, message: EngineChanged) -> None:
+        loaded = self.engine.phase is Phase.LOADING and message.engine.phase is Phase.READY
         self.engine = message.engine
+        if loaded:  # the list tells when each model was last used
+            self._rescan()
 
     @on(ChatWanted)
     async def _chat_wanted(self, message: ChatWanted) -> None:

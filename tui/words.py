@@ -38,6 +38,16 @@ def compact_bytes(count: int) -> str:
     return str(count)
 
 
+def rate(value: float) -> str:
+    """Return a rate with one digit below a hundred and none above."""
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """Return a time as e.g. `35 ms` or `1.4 s`."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
 def ago(then: float, now: float) -> str:
     """Return how long ago `then` was, as e.g. `now`, `5 min`, `2 h`, `9 d`, `3 w`, `2 y`."""
     seconds = max(0.0, now - then)

@@ -25,6 +25,11 @@ def test_ago(seconds, shown):
     assert words.ago(1e9, 1e9 + seconds) == shown
 
 
+def test_rates_and_seconds():
+    assert (words.rate(9.84), words.rate(1844.2)) == ("9.8", "1,844")
+    assert (words.seconds(0.035), words.seconds(1.44)) == ("35 ms", "1.4 s")
+
+
 def test_a_clock_set_back_is_no_error():
     assert words.ago(1e9 + 50, 1e9) == "now"
 

@@ -134,6 +134,11 @@ class Transcript(VerticalScroll, can_focus=True, inherit_bindings=False):
                 if isinstance(node, TurnView):
                     self._choose(node)
 
+    def release_anchor(self) -> None:
+        """Let go of the end only when there is something to scroll: a short talk stays in place."""
+        if self.max_scroll_y > 0:
+            super().release_anchor()
+
     def watch_scroll_y(self, old: float, new: float) -> None:
         """Load older messages when the top comes into sight."""
         super().watch_scroll_y(old, new)

@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from backend.text import StreamCleaner, clean
+from tui import words
 from tui.widgets.streamed import Streamed
 
 ENDINGS = {
@@ -49,9 +50,9 @@ class Stats:
         """Return the line under a reply."""
         parts = [
             clean(self.model),
-            f"{self.per_second:.1f} tok/s" if self.per_second else "",
-            f"first token {self.first_token:.1f} s" if self.first_token is not None else "",
-            f"{self.tokens} tokens" if self.tokens is not None else "",
+            f"{words.rate(self.per_second)} tok/s" if self.per_second else "",
+            f"first token {words.seconds(self.first_token)}" if self.first_token else "",
+            f"{self.tokens:,} tokens" if self.tokens is not None else "",
             self._prompt(),
             self.ending,
         ]
@@ -60,9 +61,9 @@ class Stats:
     def _prompt(self) -> str:
         if self.prompt_tokens is None:
             return ""
-        speed = f" at {self.prompt_per_second:.0f}/s" if self.prompt_per_second else ""
-        cached = f", {self.cached} cached" if self.cached else ""
-        return f"prompt {self.prompt_tokens}{speed}{cached}"
+        cached = f" ({self.cached:,} cached)" if self.cached else ""
+        speed = f" at {words.rate(self.prompt_per_second)}/s" if self.prompt_per_second else ""
+        return f"prompt {self.prompt_tokens:,}{cached}{speed}"
 
 
 @dataclass(frozen=True, slots=True)
