@@ -16,6 +16,7 @@ from tui.widgets.turns import ReplyView, Turn
 if TYPE_CHECKING:
     from backend.chat.client import ChatClient
     from backend.chat.reply import ReplyWriter
+    from backend.settings import Chat
 
 TELL_EVERY = 1.0  # seconds between two words about how it goes
 
@@ -81,3 +82,14 @@ class Answer:
         if elapsed - self._told >= TELL_EVERY:
             self._told = elapsed
             self._view.tell(f"{elapsed:.0f} s · esc stops")
+
+
+def sampling_of(wishes: Chat) -> ChatSampling:
+    """Return the person's settings as a request takes them."""
+    return ChatSampling(
+        temperature=wishes.temperature,
+        top_k=wishes.top_k,
+        top_p=wishes.top_p,
+        min_p=wishes.min_p,
+        repeat_penalty=wishes.repeat_penalty,
+    )

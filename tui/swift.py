@@ -7,11 +7,16 @@ parse, and the first mode's screen is the default screen.
 
 from __future__ import annotations
 
+import logging
+
+from rich.text import Text
 from textual import constants
 from textual.app import App
 from textual.reactive import Reactive
 from textual.theme import Theme
 
+from backend import paths
+from backend.text import clean
 from tui import themes
 
 
@@ -24,6 +29,17 @@ class SwiftApp(App[None]):
         super().__init__()
         for theme in themes.THEMES:
             self.register_theme(theme)
+
+    def _fatal_error(self) -> None:
+        """Leave with one line instead of Textual's traceback, which goes to the log.
+
+        Textual has no public way to say this.
+        """
+        logging.error("the app ended by an error", exc_info=self._exception)
+        told = f"Sterna ended by an error of its own: {self._exception!r}."
+        where = paths.log_dir() / "app.log"
+        self._exit_renderables.append(Text(clean(f"{told} The details are in {where}.")))
+        self._close_messages_no_wait()
 
     def use_theme(self, name: str) -> None:
         """Begin in this theme. For before the app runs; later, set `theme`."""

@@ -20,6 +20,7 @@ from tui import words
 from tui.panes.filter_line import FilterLine
 from tui.screens.ask import AskScreen
 from tui.talk import Heading, Talk
+from tui.telling import telling
 
 
 class ChatList(OptionList, inherit_bindings=False):
@@ -133,7 +134,8 @@ class Conversations(Vertical):
         search = self.query_one(FilterLine).text
         chats = self.query_one(ChatList)
         held, place = chats.chosen, chats.highlighted or 0
-        self._headings = self._talk.headings(search)
+        with telling(self):
+            self._headings = self._talk.headings(search)
         now = self._now()
         chats.set_options(_option(heading, self._talk.id, now) for heading in self._headings)
         ids = [heading.id for heading in self._headings]
@@ -182,7 +184,8 @@ class Conversations(Vertical):
     def _rename(self, message: RenameWanted) -> None:
         def rename(title: str | None) -> None:
             if title and self._talk is not None:
-                self._talk.rename(message.id, title)
+                with telling(self):
+                    self._talk.rename(message.id, title)
                 self.relist()
 
         question = AskScreen("The title of this chat", self._title(message.id))
@@ -195,14 +198,16 @@ class Conversations(Vertical):
         if self._talk.id == message.id:
             self.post_message(self.CurrentGone())
         title = self._title(message.id)
-        self._talk.delete(message.id)
+        with telling(self):
+            self._talk.delete(message.id)
+            self.notify(f"Deleted “{clean(title)}”. u brings it back.", markup=False)
         self.relist()
-        self.notify(f"Deleted “{clean(title)}”. u brings it back.", markup=False)
 
     @on(UndoWanted)
     def _undo(self) -> None:
-        if self._talk is not None and not self._talk.undelete():
-            self.notify("Nothing was deleted.", markup=False)
+        with telling(self):
+            if self._talk is not None and not self._talk.undelete():
+                self.notify("Nothing was deleted.", markup=False)
         self.relist()
         self.take_keys()
 

@@ -13,10 +13,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Markdown, Static, TextArea
 
-from backend.chat.wire import ChatMessage, ChatSampling
+from backend.chat.wire import ChatMessage
 from backend.errors import SternaError
 from backend.text import clean
-from tui.answering import Answer
+from tui.answering import Answer, sampling_of
 from tui.engine import EngineKeeper
 from tui.messages import ModelWanted, ModeWanted, NewChat
 from tui.panes.composer import Composer
@@ -28,12 +28,14 @@ from tui.screens.frame import ModeScreen
 from tui.sources import Sources
 from tui.state import Engine, Phase
 from tui.talk import Talk
+from tui.telling import telling
 from tui.widgets import meter
 from tui.widgets.notice import Notice
 from tui.widgets.turns import ReplyView, Turn
 
 if TYPE_CHECKING:
     from backend.chat.budget import DropPlan
+    from backend.settings import Chat
 
 COUNT_DELAY = 0.4  # seconds after the last key before a draft is counted
 
@@ -175,7 +177,9 @@ class ChatScreen(ModeScreen):
             self._talk.edit(self._editing.id, text)
             await self._show_talk()
         elif await self._fits(self._talk.prompt(text)):
-            await self.query_one(Transcript).add(self._talk.say(text, self._model))
+            await self.query_one(Transcript).add(
+                self._talk.say(text, self._model, self._wishes().system)
+            )
         else:
             return
         self._editing = None
@@ -203,7 +207,7 @@ class ChatScreen(ModeScreen):
         view = await self.query_one(Transcript).add(turn)
         assert isinstance(view, ReplyView)
         view.tell("reading what was said…")
-        self._answer = Answer(client, asked, self._sampling(), writer, view)
+        self._answer = Answer(client, asked, sampling_of(self._wishes()), writer, view)
         self._keeper.answering(True)
         try:
             await self._answer.run()
@@ -238,19 +242,14 @@ class ChatScreen(ModeScreen):
         self.refresh_bindings()
         return False
 
-    def _sampling(self) -> ChatSampling:
-        """Return how replies are chosen, by the settings as they are now."""
+    def _wishes(self) -> Chat:
+        """Return how answers are made, by the settings as they are now."""
+        from backend.settings import Chat
+
         try:
-            chat = self._sources.settings().chat
+            return self._sources.settings().chat
         except SternaError:
-            return ChatSampling()  # the complaint was shown at the start
-        return ChatSampling(
-            temperature=chat.temperature,
-            top_k=chat.top_k,
-            top_p=chat.top_p,
-            min_p=chat.min_p,
-            repeat_penalty=chat.repeat_penalty,
-        )
+            return Chat()  # the complaint was shown at the start
 
     @property
     def _model(self) -> str:
@@ -304,16 +303,14 @@ class ChatScreen(ModeScreen):
         elif self._talk.id is not None:
             self._answer_again()
 
-    def action_leave_out(self) -> None:
-        """Send the oldest turns no more, and go on."""
-        if self._plan is not None:
-            self._talk.leave_out(self._plan.turns)
-            self._go_on(self.query_one(Composer).text.strip())
-
     @work(exclusive=True, group="reply", exit_on_error=False)
-    async def _go_on(self, draft: str) -> None:
+    async def action_leave_out(self) -> None:
+        """Send the oldest turns no more, and go on."""
+        if self._plan is None:
+            return
+        self._talk.leave_out(self._plan.turns)
         await self._show_talk()
-        if draft:
+        if draft := self.query_one(Composer).text.strip():
             self._say(draft)
         else:
             await self._reply()
@@ -321,10 +318,10 @@ class ChatScreen(ModeScreen):
     @on(Composer.EditLast)
     def action_edit_last(self) -> None:
         """Edit the last message of the person."""
-        for turn in reversed(self._talk.turns()):
-            if turn.role == "user":
-                self._edit(turn)
-                return
+        with telling(self):
+            mine = [turn for turn in self._talk.turns() if turn.role == "user"]
+            if mine:
+                self._edit(mine[-1])
 
     @on(Transcript.EditWanted)
     def _edit_wanted(self, message: Transcript.EditWanted) -> None:
@@ -342,6 +339,7 @@ class ChatScreen(ModeScreen):
         self._show_surroundings()
 
     @on(Transcript.VersionWanted)
+    @work(exclusive=True, group="reply", exit_on_error=False)
     async def _version_wanted(self, message: Transcript.VersionWanted) -> None:
         if self._answer is None and self._talk.switch(message.turn, message.step):
             await self._show_talk()

@@ -9,7 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker, WorkerState
 
+from tui.telling import tell_failed
 from tui.widgets.keybar import KeyBar
 from tui.widgets.ledger import Ledger
 from tui.widgets.modebar import ModeBar
@@ -35,6 +37,11 @@ class ModeScreen(Screen[None], inherit_bindings=False):
         yield ModeBar(self.MODE)
         yield from self.body()
         yield KeyBar()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Tell why a worker of this screen failed."""
+        if event.state is WorkerState.ERROR:
+            tell_failed(self, event.worker)
 
     def body(self) -> Iterable[Widget]:
         """Yield what stands between the bars."""
