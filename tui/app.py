@@ -212,11 +212,11 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         self._clashes |= clashed_bindings
 
 
-def run() -> int:
+def run(app: SternaApp | None = None, *, headless: bool = False) -> int:
     """Open the app; return its exit status."""
     from backend import log
 
     log.to_file("app")
-    app = SternaApp()
-    app.run()
+    app = app or SternaApp()
+    app.run(headless=headless)
     return app.return_code or 0

@@ -18,18 +18,19 @@ from tui.widgets.modebar import ModeBar
 FIRST_PAINT = """
 import json, sys
 from tui.app import SternaApp
-class Probe(SternaApp):
-    def _started(self):
-        print(json.dumps(sorted(sys.modules)))
-        self.exit()
-Probe().run(headless=True, size=(80, 24))
+def started(app):
+    print(json.dumps(sorted(sys.modules)), file=sys.__stdout__)
+    app.exit()
+SternaApp._started = started
+SternaApp().run(headless=True, size=(80, 24))
 """
 BROKEN = """
-from tui.app import SternaApp
+import sys
+from tui.app import SternaApp, run
 from tui.sources import Sources
 def now():
     raise ZeroDivisionError("a bug [/nope]")
-SternaApp(Sources(now=now)).run(headless=True, size=(80, 24))
+sys.exit(run(SternaApp(Sources(now=now)), headless=True))
 """
 
 
@@ -53,10 +54,11 @@ def test_nothing_heavy_is_imported_before_the_first_screen(home):
 
 def test_a_bug_leaves_one_line_and_a_log_but_no_traceback(home):
     done = run(BROKEN)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert "Traceback" not in done.stderr + done.stdout
     assert "a bug [/nope]" in done.stderr
     assert "app.log" in done.stderr
+    assert "ZeroDivisionError" in (paths.log_dir() / "app.log").read_text()
 
 
 async def test_modes_by_key_and_by_mouse(app):
@@ -139,7 +141,7 @@ async def test_a_library_that_cannot_be_read_says_why_and_which_key_tries_again(
 
 async def test_clashing_keys_are_told_once(home):
     paths.settings_file().parent.mkdir(parents=True, exist_ok=True)
-    paths.settings_file().write_text('[screen]\nkeys = {"models.sort" = "c"}\n')
+    paths.settings_file().write_text('[screen]\nkeys = {"models.sort" = "c", "models.chat" = "c"}\n')
     app = SternaApp(frozen())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("c", "c")
@@ -153,7 +155,6 @@ async def test_a_chat_that_is_gone_from_the_disk_is_told(app):
     from backend.chat.store import ChatStore
     from backend.database import Database
     from tui.panes.conversations import ChatList, Conversations
-    from tui.widgets.notice import Notice
 
     database = Database.open()
     store = ChatStore(database)
@@ -170,5 +171,4 @@ async def test_a_chat_that_is_gone_from_the_disk_is_told(app):
         connection.close()
         await pilot.press("f2", *"x", "enter")
         await wait_until(pilot, lambda: told(app))
-        await pilot.press("enter")
-        await wait_until(pilot, lambda: app.screen.query_one(Notice).display or told(app)[1:])
+        await wait_until(pilot, lambda: not app.screen.query_one(ChatList).display)
