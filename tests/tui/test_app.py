@@ -141,7 +141,9 @@ async def test_a_library_that_cannot_be_read_says_why_and_which_key_tries_again(
 
 async def test_clashing_keys_are_told_once(home):
     paths.settings_file().parent.mkdir(parents=True, exist_ok=True)
-    paths.settings_file().write_text('[screen]\nkeys = {"models.sort" = "c", "models.chat" = "c"}\n')
+    paths.settings_file().write_text(
+        '[screen]\nkeys = {"models.sort" = "c", "models.chat" = "c"}\n'
+    )
     app = SternaApp(frozen())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("c", "c")
