@@ -186,10 +186,29 @@ class SternaApp(SwiftApp, inherit_bindings=False):
 
     def action_mode(self, mode: str) -> None:
         """Open a mode, or say that it comes later."""
+        if mode == "train" and self._offers_training():
+            return
         if mode in LATER:
             self.notify(f"{LATER[mode]} comes with a later version.", markup=False)
         else:
             self.switch_mode(mode)
+
+    def _offers_training(self) -> bool:
+        """Offer to install what training needs, if it is missing."""
+        from backend import extras
+
+        wanted = extras.missing("train")
+        if not wanted:
+            return False
+        from tui.screens.install import InstallScreen
+
+        def told(done: bool | None) -> None:
+            if done:
+                self.notify("Training is installed.", markup=False)
+
+        question = "Training needs packages that are not installed: a download of 1 to 4 GB."
+        self.push_screen(InstallScreen(question, wanted), told)
+        return True
 
     def action_help(self) -> None:
         """Explain the focused thing and its keys."""

@@ -174,3 +174,18 @@ async def test_a_chat_that_is_gone_from_the_disk_is_told(app):
         await pilot.press("f2", *"x", "enter")
         await wait_until(pilot, lambda: told(app))
         await wait_until(pilot, lambda: not app.screen.query_one(ChatList).display)
+
+
+async def test_training_that_is_missing_is_offered_and_a_failure_is_told(app, monkeypatch):
+    """The requirement is a file that is not there, so the real installer fails at once."""
+    monkeypatch.setattr("backend.extras.missing", lambda _extra: ["./nowhere.whl"])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4")
+        await wait_until(pilot, lambda: app.screen.is_modal)
+        await pilot.press("enter")
+        progress = app.screen.query_one("#progress")
+        await wait_until(pilot, lambda: "nowhere.whl" in str(progress.content))
+        keys = app.screen.query_one(".keys")
+        await wait_until(pilot, lambda: "try again" in str(keys.content))
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not app.screen.is_modal)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backend import paths
 from backend.errors import SternaError
+from backend.extras import missing
 from backend.library import scan
 from backend.machine import kernel_sets, read_machine
 from tui.commands import output
@@ -47,6 +48,7 @@ def run(args: Namespace) -> int:
         "python": sys.version.split()[0],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "packages": {name: _installed(name) for name in _PACKAGES},
+        "missing": {"train": missing("train")},
         "kernels": {"in_use": kernels, "available": available},
         "cpu": {"name": machine.cpu.name, "cores": machine.cpu.cores, "usable": machine.cpu.usable},
         "ram": {
