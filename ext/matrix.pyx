@@ -19,17 +19,17 @@ TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
 
 
 cdef void *memory(size_t bytes) except NULL:
-    """On a cache line; large blocks on huge pages where the system has them.
+    """On a cache line; what fills huge pages lies on them, where the system has them.
 
     What is large is not cleared, so that pages which are never used cost nothing.
     """
     cdef size_t huge = 2 << 20, page = huge if bytes >= huge else 64
-    cdef size_t size = (bytes + page + 63) // page * page
+    cdef size_t size = (bytes + 64 + 4095) // 4096 * 4096
     cdef void *p = aligned_alloc(page, size)
     if p == NULL:
         raise MemoryError
     if page == huge:
-        madvise(p, size, MADV_HUGEPAGE)
+        madvise(p, size // huge * huge, MADV_HUGEPAGE)
     else:
         memset(p, 0, size)
     return p
