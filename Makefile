@@ -30,7 +30,7 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/python .ci/contracts.py
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
