@@ -30,7 +30,7 @@ from tui.messages import (
 from tui.screens.models import ModelsScreen
 from tui.sources import Sources, has_settings
 from tui.state import Engine, Library, Memory, Phase
-from tui.swift import SwiftApp
+from tui.swift import SwiftApp, terminal_is_gone
 
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
 LATER = {"hub": "The Hub", "train": "Training"}
@@ -112,9 +112,14 @@ class SternaApp(SwiftApp, inherit_bindings=False):
             self.notify(clean(complaint), severity="warning", timeout=20, markup=False)
         self._read_memory()
         self.processor = self._sources.processor()
-        self.set_interval(MEMORY_EVERY, self._read_memory)
+        self.set_interval(MEMORY_EVERY, self._tick)
         self._rescan()
         gc.freeze()
+
+    def _tick(self) -> None:
+        if terminal_is_gone(self):
+            self.exit(return_code=1)
+        self._read_memory()
 
     def _read_memory(self) -> None:
         self.memory = self._sources.memory()

@@ -8,6 +8,8 @@ parse, and the first mode's screen is the default screen.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 
 from rich.text import Text
 from textual import constants
@@ -47,3 +49,13 @@ class SwiftApp(App[None]):
         chosen: Theme = self.current_theme
         self.add_class(f"-theme-{name}", "-dark-mode" if chosen.dark else "-light-mode")
         self.stylesheet.set_variables(self.get_css_variables())
+
+
+def terminal_is_gone(app: App[None]) -> bool:
+    """Whether the window was closed under the app.
+
+    Where no signal tells of it, reading from what is left of the terminal returns at once and for
+    ever, which would keep a core busy.
+    """
+    stdin = sys.__stdin__
+    return not app.is_headless and stdin is not None and not os.isatty(stdin.fileno())

@@ -1,6 +1,8 @@
 """The app as a whole: modes, mouse, keys, what it imports before the first screen, how it fails."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 
@@ -189,3 +191,23 @@ async def test_training_that_is_missing_is_offered_and_a_failure_is_told(app, mo
         await wait_until(pilot, lambda: "try again" in str(keys.content))
         await pilot.press("escape")
         await wait_until(pilot, lambda: not app.screen.is_modal)
+
+
+def test_the_app_ends_when_its_terminal_is_closed(home):
+    """The terminal is nobody's controlling one, so no signal tells: the app must see it."""
+    here, there = pty.openpty()
+    app = subprocess.Popen(
+        [sys.executable, "-c", "import tui.app; tui.app.MEMORY_EVERY = 0.3; tui.app.run()"],
+        stdin=there, stdout=there, stderr=there, start_new_session=True,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(there)
+    try:
+        shown = b""
+        while b"Welcome" not in shown:  # painted
+            shown += os.read(here, 65536)
+        os.close(here)
+        assert app.wait(15) is not None
+    finally:
+        app.kill()
+        app.wait()
