@@ -74,6 +74,7 @@ cdef class Engine:
         free(self.p.act.block_scale)
         free(self.p.act.block_sum)
         free(self.p.act.panel)
+        free(self.p.rows)
         free(self.candidates)
 
     @property
@@ -89,7 +90,7 @@ cdef class Engine:
     def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True, bint mapped=False):
         """Take a tensor of `rows` rows of `cols` values as it lies in a file.
 
-        With `pack`, ternary types and Q6_K go into a faster layout; if `data` is `mapped` from a file, its
+        With `pack`, all but float types go into a faster layout, which alone can be multiplied; if `data` is `mapped` from a file, its
         pages are then given back (on any other memory that would lose it).
         """
         ref = make_matrix(type, data, rows, cols, pack, mapped, self.p.kernels, self.p.pool)
@@ -176,6 +177,8 @@ cdef class Engine:
         for i, (m, out) in enumerate(zip(matrices, outs, strict=True)):
             if m.m.rows != out.width:
                 raise ValueError(f"a matrix with {m.m.rows} rows into {out.width} values")
+            if m.m.multiply == NULL:
+                raise ValueError(f"a table of type {m.m.type} cannot be multiplied: it was not packed")
             s.matrix[i], s.out[i], s.out_width[i] = &m.m, out.data, out.width
             s.bias[i] = self._vector(biases[i], m.m.rows) if biases else NULL
 
@@ -224,13 +227,15 @@ cdef class Engine:
         a.row_sum = <int32_t *>memory(tokens * 4)
         a.block_q = <int8_t *>memory(values)
         a.block_scale = <float *>memory(values // BLOCK * 4)
-        a.block_sum = <float *>memory(values // BLOCK * 4)
+        a.block_sum = <int32_t *>memory(values // SPAN * 4)
+        self.p.row_bytes = TILE_TOKENS * stride
+        self.p.rows = <int8_t *>memory(self.p.row_bytes * threads)
         self.p.panel_bytes = PANEL_BYTES + tokens * 32 * 4
         a.panel = <uint8_t *>memory(self.p.panel_bytes * threads)
         self.p.scratch_floats = (self.scratch_need + 63) // 64 * 64
         self.p.scratch = <float *>memory(self.p.scratch_floats * threads * 4)
         self.p.partial = <float *>memory(self.partial_need * 4)
-        self.buffer_bytes += self.p.panel_bytes * threads + values * 6 + values // BLOCK * 8 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
+        self.buffer_bytes += self.p.panel_bytes * threads + values * 6 + values // BLOCK * 12 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
         self.vocab = vocab
         if pool_reserve(self.p.pool, program_phases(self.p.count)):
             raise MemoryError

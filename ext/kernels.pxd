@@ -9,16 +9,14 @@ cdef extern from "kernels/sterna.h" nogil:
         ROW_GROUP
         TILE_TOKENS
         BLOCK
-        SEGMENT
+        SPAN
         PANEL_BYTES
         TYPE_I2_S
         TYPE_TQ1_0
         TYPE_TQ2_0
         TYPE_TERNARY
         TYPE_TRITS
-        TYPE_Q6_K
-        TYPE_Q6_GROUP
-        Q6_BLOCK
+        TYPE_PACKED
         TRIT_COLUMNS
         PACK_UNEVEN
         PACK_NO_TRITS
@@ -31,7 +29,7 @@ cdef extern from "kernels/sterna.h" nogil:
         int32_t *row_sum
         int8_t *block_q
         float *block_scale
-        float *block_sum
+        int32_t *block_sum
         uint8_t *panel
 
     struct Matrix:
@@ -48,7 +46,6 @@ cdef extern from "kernels/sterna.h" nogil:
     ctypedef struct Kernels:
         const char *name
         void *trits
-        void *q6_group
         uint64_t (*read)(const void *, size_t) noexcept nogil
         double (*sum_exp)(const float *, int, float) noexcept nogil
 
@@ -60,8 +57,15 @@ cdef extern from "kernels/sterna.h" nogil:
     size_t type_row_bytes(int type, int64_t cols)
     int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                            uint8_t *packed, float *scale)
-    void q6_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
     size_t ternary_group_bytes(int packing, int cols)
+
+cdef extern from "kernels/blocks.h" nogil:
+    ctypedef struct Format:
+        const char *name
+        int type
+    const Format *format_of(int type)
+    size_t blocks_group_bytes(const Format *f, int cols)
+    void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 
 cdef extern from "kernels/pool.h" nogil:
     ctypedef struct Pool:
@@ -115,6 +119,8 @@ cdef extern from "kernels/program.h" nogil:
         float *scratch
         size_t scratch_floats
         size_t panel_bytes
+        int8_t *rows
+        size_t row_bytes
         float *partial
         size_t partial_floats
         int *cancel

@@ -12,6 +12,7 @@ cdef class MatrixRef:
     cdef Matrix m
     cdef object owner
     cdef void *packed
+    cdef size_t size
     cdef float *scales
 
 

@@ -45,6 +45,7 @@ cdef _give_back(const uint8_t *data, size_t size):
 
 cdef struct Packing:
     int packing, type, rows, cols
+    const Format *format  # of a block format, else NULL
     const uint8_t *data
     size_t row_bytes
     uint8_t *packed
@@ -52,24 +53,24 @@ cdef struct Packing:
     int found  # PACK_… of any group
 
 
-cdef size_t _group_bytes(int packing, int cols) noexcept nogil:
-    if packing == TYPE_Q6_GROUP:
-        return <size_t>(cols // 256) * Q6_BLOCK
-    return ternary_group_bytes(packing, cols)
+cdef size_t _group_bytes(const Packing *p) noexcept nogil:
+    if p.format != NULL:
+        return blocks_group_bytes(p.format, p.cols)
+    return ternary_group_bytes(p.packing, p.cols)
 
 
 cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
     cdef Packing *p = <Packing *>context
     cdef int begin = 0, end = 0, g, rows, found
-    cdef size_t size = _group_bytes(p.packing, p.cols)
+    cdef size_t size = _group_bytes(p)
     cdef const uint8_t *data
     pool_open(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
     while pool_take(pool, index, &begin, &end):
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
             data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
-            if p.packing == TYPE_Q6_GROUP:
-                q6_pack_group(data, p.row_bytes, rows, p.cols, p.packed + g * size)
+            if p.format != NULL:
+                blocks_pack_group(p.format, data, p.row_bytes, rows, p.cols, p.packed + g * size)
                 continue
             found = ternary_pack_group(p.packing, p.type, data, p.row_bytes, rows, p.cols,
                                        p.packed + g * size, p.scale + g * ROW_GROUP)
@@ -96,9 +97,7 @@ cdef class MatrixRef:
     @property
     def bytes(self):
         """Bytes that one pass over the matrix reads."""
-        if self.packed != NULL:
-            return (self.m.rows + ROW_GROUP - 1) // ROW_GROUP * _group_bytes(self.m.type, self.m.cols)
-        return self.m.rows * self.m.row_bytes
+        return self.size
 
     @property
     def is_packed(self):
@@ -114,39 +113,53 @@ cdef class MatrixRef:
             self.scales[i] *= factor
 
 
-cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped):
-    cdef int groups = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP
-    cdef Packing job
-    job.type, job.rows, job.cols = ref.m.type, ref.m.rows, ref.m.cols
-    job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
-    if ref.m.type == TYPE_Q6_K:
-        job.packing = TYPE_Q6_GROUP
-    else:
-        job.packing = TYPE_TRITS if kernels.trits != NULL else TYPE_TERNARY
-        ref.scales = <float *>memory(groups * ROW_GROUP * 4)
-        job.scale = ref.scales
-    while True:
-        ref.packed = memory(groups * _group_bytes(job.packing, ref.m.cols))
-        job.packed, job.found = <uint8_t *>ref.packed, 0
-        with nogil:
-            pool_run(pool, _pack, &job)
-        if job.packing != TYPE_TRITS or not job.found & PACK_NO_TRITS:
-            break
+cdef bint _run_packing(MatrixRef ref, Packing *job, Pool *pool) except -1:
+    """Pack; return whether the packing holds the matrix exactly."""
+    cdef int groups = (job.rows + ROW_GROUP - 1) // ROW_GROUP
+    ref.size = groups * _group_bytes(job)
+    ref.packed = memory(ref.size)
+    job.packed, job.found = <uint8_t *>ref.packed, 0
+    with nogil:
+        pool_run(pool, _pack, job)
+    if job.found & PACK_UNEVEN or (job.packing == TYPE_TRITS and job.found & PACK_NO_TRITS):
         free(ref.packed)
-        job.packing = TYPE_TERNARY
-    if job.found & PACK_UNEVEN:
-        free(ref.packed)
-        free(ref.scales)
         ref.packed = NULL
-        ref.scales = NULL
-        return
+        return False
+    return True
+
+
+cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped):
+    cdef int rows = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
+    cdef Packing job
+    job.type, job.rows, job.cols, job.format = ref.m.type, ref.m.rows, ref.m.cols, NULL
+    job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
+    cdef bint done = False
+    if ref.m.type in TERNARY_TYPES:
+        ref.scales = <float *>memory(rows * 4)
+        job.scale = ref.scales
+        for packing in [TYPE_TRITS, TYPE_TERNARY]:
+            if packing == TYPE_TRITS and kernels.trits == NULL:
+                continue
+            job.packing = packing
+            done = _run_packing(ref, &job, pool)
+            if done:
+                break
+        if not done:  # its blocks differ in scale: no BitNet weights, it runs as any block format
+            free(ref.scales)
+            ref.scales = NULL
+    if not done:
+        job.format, job.packing = format_of(ref.m.type), TYPE_PACKED + ref.m.type
+        if job.format == NULL:
+            raise ValueError(f"type {ref.m.type} cannot be packed")
+        _run_packing(ref, &job, pool)
     if ref.m.type == TYPE_I2_S:
         scale = (<const float *>(ref.m.data + ref.m.rows * ref.m.row_bytes))[0]
-        for i in range(groups * ROW_GROUP):
+        for i in range(rows):
             ref.scales[i] = scale
     if mapped:
         _give_back(ref.m.data, ref.m.rows * ref.m.row_bytes)
     ref.m.type = job.packing
+    ref.m.row_bytes = ref.size // rows
     ref.m.data = <const uint8_t *>ref.packed
     ref.m.scale = ref.scales
 
@@ -161,11 +174,10 @@ cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols
     cdef MatrixRef ref = MatrixRef.__new__(MatrixRef)
     ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
     ref.m.data = &data[0]
-    if pack and (type in TERNARY_TYPES or type == TYPE_Q6_K and kernels.q6_group != NULL):
+    ref.size = rows * row
+    if pack and (type in TERNARY_TYPES or format_of(type) != NULL):
         _pack_matrix(ref, kernels, pool, mapped)
     if not ref.packed:
         ref.owner = data
     ref.m.multiply = <Multiply>kernels_matmul(kernels, ref.m.type, &ref.m.form)
-    if ref.m.multiply == NULL:
-        raise ValueError(f"type {type} has no kernel")
     return ref

@@ -27,6 +27,7 @@ static Act input(const Program *p, const Step *s, int width, int index)
     Act a = p->act;
     a.tokens = s->last_only ? p->tokens - p->logits_from : p->tokens;
     a.width = width;
+    a.lanes = a.tokens > 1 ? TILE_TOKENS : 1;
     a.tile_width = (width + TRIT_COLUMNS - 1) / TRIT_COLUMNS * TRIT_COLUMNS;
     a.stride = (a.tile_width + 63) & ~63;
     a.panel += (size_t)index * p->panel_bytes;
@@ -34,49 +35,75 @@ static Act input(const Program *p, const Step *s, int width, int index)
     return a;
 }
 
-/* Put one token's int8 row where the tile kernels look for it. */
-static void place_row(Act *a, int t, const int8_t *q)
+/* The int8 rows of a tile's tokens, side by side as the tile kernels look for them. */
+static void interleave(const int8_t *rows, int tokens, int stride, int width, int8_t *to)
 {
-    int8_t *to = a->row_q + (size_t)(t / TILE_TOKENS) * TILE_TOKENS * a->tile_width + 4 * (t % TILE_TOKENS);
-    for (int k = 0; k < a->tile_width; k += 4, to += 4 * TILE_TOKENS) memcpy(to, q + k, 4);
-}
-
-static void norm_token(const Program *p, const Step *s, Act *a, int t, const float *in)
-{
-    float *f = a->f + (size_t)t * a->stride;
-    p->kernels->rms_norm(in, s->weight, s->width, s->eps, f);
-    if (s->forms & ACT_ROW) {
-        if (a->tokens == 1) {
-            p->kernels->quantise_row(f, s->width, a->row_q, a->row_scale, a->row_sum);
-            memset(a->row_q + s->width, 0, (size_t)(a->tile_width - s->width));
-        } else {
-            int8_t *row = a->block_q + (size_t)t * a->stride; /* free until the blocks are made */
-            p->kernels->quantise_row(f, s->width, row, a->row_scale + t, a->row_sum + t);
-            memset(row + s->width, 0, (size_t)(a->tile_width - s->width));
-            place_row(a, t, row);
+    for (int k = 0; k < width; k += 4)
+        for (int i = 0; i < TILE_TOKENS; i++, to += 4) {
+            int32_t quad = 0;
+            if (i < tokens) memcpy(&quad, rows + (size_t)i * stride + k, 4);
+            memcpy(to, &quad, 4);
         }
-    }
-    if (s->forms & ACT_BLOCK) {
-        size_t blocks = (size_t)a->stride / BLOCK;
-        p->kernels->quantise_block(f, s->width, a->block_q + (size_t)t * a->stride,
-                                   a->block_scale + t * blocks, a->block_sum + t * blocks);
-    }
 }
 
+static void norm_row(const Program *p, const Step *s, Act *a, int t0, int tokens, int8_t *rows)
+{
+    int8_t *to = a->row_q + (size_t)t0 * a->tile_width;
+    for (int i = 0; i < tokens; i++) {
+        int8_t *row = a->lanes == 1 ? to : rows + (size_t)i * a->stride;
+        p->kernels->quantise_row(a->f + (size_t)(t0 + i) * a->stride, s->width, row, a->row_scale + t0 + i,
+                                 a->row_sum + t0 + i);
+        memset(row + s->width, 0, (size_t)(a->tile_width - s->width));
+    }
+    if (a->lanes > 1) interleave(rows, tokens, a->stride, a->tile_width, to);
+}
+
+static void norm_block(const Program *p, Act *a, int t0, int tokens, int8_t *rows)
+{
+    int blocks = a->stride / BLOCK, spans = a->stride / SPAN;
+    int8_t *to = a->block_q + (size_t)t0 * a->stride;
+    float *scale = a->block_scale + (size_t)t0 * blocks, scales[blocks];
+    int32_t *sum = a->block_sum + (size_t)t0 * spans, sums[spans];
+    if (a->lanes == 1) {
+        p->kernels->quantise_block(a->f, a->stride, to, scale, sum);
+        return;
+    }
+    if (tokens < TILE_TOKENS) { /* lanes without a token */
+        memset(scale, 0, (size_t)blocks * TILE_TOKENS * sizeof *scale);
+        memset(sum, 0, (size_t)spans * TILE_TOKENS * sizeof *sum);
+    }
+    for (int i = 0; i < tokens; i++) {
+        p->kernels->quantise_block(a->f + (size_t)(t0 + i) * a->stride, a->stride, rows + (size_t)i * a->stride, scales, sums);
+        for (int b = 0; b < blocks; b++) scale[b * TILE_TOKENS + i] = scales[b];
+        for (int b = 0; b < spans; b++) sum[b * TILE_TOKENS + i] = sums[b];
+    }
+    interleave(rows, tokens, a->stride, a->stride, to);
+}
+
+/* Norms of a tile's tokens, in every form that the next products want. */
 static void norm(Program *p, const Step *s, int index)
 {
     int begin, end;
     Act a = input(p, s, s->width, index);
-    pool_open(p->pool, index, a.tokens, 1);
-    while (pool_take(p->pool, index, &begin, &end))
-        norm_token(p, s, &a, begin, s->in + (size_t)(begin + p->tokens - a.tokens) * s->width);
+    int8_t *rows = p->rows + (size_t)index * p->row_bytes;
+    pool_open(p->pool, index, (a.tokens + a.lanes - 1) / a.lanes, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int t0 = begin * a.lanes, tokens = a.tokens - t0 < a.lanes ? a.tokens - t0 : a.lanes;
+        for (int t = t0; t < t0 + tokens; t++) {
+            float *f = a.f + (size_t)t * a.stride;
+            p->kernels->rms_norm(s->in + (size_t)(t + p->tokens - a.tokens) * s->width, s->weight, s->width, s->eps, f);
+            memset(f + s->width, 0, (size_t)(a.stride - s->width) * sizeof *f);
+        }
+        if (s->forms & ACT_ROW) norm_row(p, s, &a, t0, tokens, rows);
+        if (s->forms & ACT_BLOCK) norm_block(p, &a, t0, tokens, rows);
+    }
     pool_close(p->pool, index);
 }
 
 /* Rows of one output that a thread takes at once: some 32 kB of weights for one token. */
 static int rows_at_once(const Matrix *m, int tokens)
 {
-    size_t bytes = m->row_bytes ? m->row_bytes : (size_t)m->cols / 4;
+    size_t bytes = m->row_bytes;
     size_t rows = 32768 / (bytes ? bytes : 1) & ~(size_t)31;
     if (tokens > 1) return 64;
     return rows < 32 ? 32 : rows > 256 ? 256 : (int)rows;
@@ -95,18 +122,17 @@ static void linear_rows(const Program *p, const Step *s, const Act *a, int i, in
     }
     /* Residual: the product of a few rows and tokens goes to the stack, then onto the sum. */
     float block[256 * TILE_TOKENS];
-    size_t blocks = (size_t)a->stride / BLOCK;
     for (int t = 0; t < a->tokens; t += TILE_TOKENS) {
         int real = a->tokens - t < TILE_TOKENS ? a->tokens - t : TILE_TOKENS;
         Act part = *a;
-        part.tokens = a->tokens > 1 && real == 1 ? 2 : real; /* a lone last one lies in a tile too */
+        part.tokens = real;
         part.f += (size_t)t * a->stride;
         part.row_q += (size_t)t * a->tile_width;
         part.row_scale += t;
         part.row_sum += t;
         part.block_q += (size_t)t * a->stride;
-        part.block_scale += t * blocks;
-        part.block_sum += t * blocks;
+        part.block_scale += (size_t)t * (a->stride / BLOCK);
+        part.block_sum += (size_t)t * (a->stride / SPAN);
         m->multiply(m, begin, end, &part, block - begin, 256);
         for (int j = 0; j < real; j++) {
             float *out = s->out[i] + (size_t)(t + j) * width + begin;

@@ -1,5 +1,5 @@
 /* Which kernels this CPU can run, and which to use. */
-#include "sterna.h"
+#include "blocks.h"
 
 #include <string.h>
 
@@ -51,16 +51,18 @@ int kernels_available(const char *names[8])
 
 MatMul kernels_matmul(const Kernels *k, int type, int *form)
 {
-    struct { int type, form; MatMul multiply; } table[] = {
-        {TYPE_F32, ACT_FLOAT, k->f32},     {TYPE_F16, ACT_FLOAT, k->f16},     {TYPE_BF16, ACT_FLOAT, k->bf16},
-        {TYPE_Q8_0, ACT_BLOCK, k->q8_0},   {TYPE_Q4_0, ACT_BLOCK, k->q4_0},   {TYPE_Q6_K, ACT_BLOCK, k->q6_k},
-        {TYPE_TQ1_0, ACT_BLOCK, k->tq1_0}, {TYPE_TQ2_0, ACT_BLOCK, k->tq2_0}, {TYPE_TERNARY, ACT_ROW, k->ternary},
-        {TYPE_TRITS, ACT_ROW, k->trits},         {TYPE_Q6_GROUP, ACT_BLOCK, k->q6_group},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (table[i].type == type) {
-            *form = table[i].form;
-            return table[i].multiply;
-        }
+    if (type >= TYPE_PACKED) {
+        const Format *f = format_of(type - TYPE_PACKED);
+        *form = ACT_BLOCK;
+        return f ? k->blocks[f - formats] : NULL;
+    }
+    *form = type == TYPE_TERNARY || type == TYPE_TRITS ? ACT_ROW : ACT_FLOAT;
+    switch (type) {
+    case TYPE_TERNARY: return k->ternary;
+    case TYPE_TRITS: return k->trits;
+    case TYPE_F32: return k->f32;
+    case TYPE_F16: return k->f16;
+    case TYPE_BF16: return k->bf16;
+    }
     return NULL;
 }

@@ -5,20 +5,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* GGUF type ids that the engine computes with. */
+/* GGUF type ids that have a meaning of their own here; the block formats are listed in blocks.h. */
 enum {
-    TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q8_0 = 8, TYPE_Q6_K = 14,
-    TYPE_BF16 = 30, TYPE_TQ1_0 = 34, TYPE_TQ2_0 = 35, TYPE_I2_S = 36,
-    /* our own packings, made at load from any ternary type: two bits, and five trits a byte */
-    TYPE_TERNARY = 1000, TYPE_TRITS = 1001,
-    TYPE_Q6_GROUP = 1002 /* Q6_K, 16 rows interleaved */
+    TYPE_F32 = 0, TYPE_F16 = 1, TYPE_BF16 = 30, TYPE_TQ1_0 = 34, TYPE_TQ2_0 = 35, TYPE_I2_S = 36,
+    /* our own packings, made at load: ternary in two bits, and in five trits a byte; any block format,
+     * 16 rows interleaved (TYPE_PACKED + its GGUF type) */
+    TYPE_TERNARY = 1000, TYPE_TRITS = 1001, TYPE_PACKED = 2000
 };
 
 /* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */
 enum {
     ACT_FLOAT = 1, /* float32 */
     ACT_ROW = 2,   /* int8, one scale a token (as BitNet b1.58 was trained) */
-    ACT_BLOCK = 4  /* int8, one scale a block of 16 */
+    ACT_BLOCK = 4  /* int8, one scale a block of 32 */
 };
 
 #define ROW_GROUP 16   /* rows that a packed matrix interleaves */
@@ -26,43 +25,28 @@ enum {
 #define TILE_TOKENS 12 /* tokens that a prefill tile takes at once */
 #define PANEL_QUADS 160 /* fours of columns that a panel holds: with its activations, the first-level cache */
 #define PANEL_BYTES (PANEL_QUADS * 128)
-#define BLOCK 16       /* values under one scale in ACT_BLOCK */
-#define SEGMENT 4096   /* columns of a row that are unpacked at once: fits the first-level cache */
+#define BLOCK 32       /* values under one scale in ACT_BLOCK */
+#define SPAN 16        /* values whose codes are summed in ACT_BLOCK: no scale of a weight format is finer */
 
 /* The input of a matrix product: `tokens` vectors of `width` values, in the forms asked for.
  *
- * row_q, several tokens: tiles of TILE_TOKENS tokens, in a tile [tile_width/4][TILE_TOKENS] dwords of
- * four consecutive values, so that a tile kernel broadcasts from consecutive addresses. One token:
- * plain [tile_width]. Values from width to tile_width are zero. */
+ * The int8 forms lie in tiles of `lanes` tokens, in a tile [quad of values][lane], a quad being a dword
+ * of four consecutive values, so that a tile kernel broadcasts from consecutive addresses. One token has
+ * one lane, several have TILE_TOKENS. Values from width to the end of a row are zero, scales too. */
 typedef struct {
-    int tokens, width;
-    int tile_width;    /* width, up to the next multiple of TRIT_COLUMNS */
-    int stride;        /* values from one token to the next in f and block_q; a multiple of 64 */
-    float *f;          /* [tokens][width] */
-    int8_t *row_q;     /* see above */
+    int tokens, width, lanes;
+    int tile_width;    /* values of a row of row_q: width, up to the next multiple of TRIT_COLUMNS */
+    int stride;        /* values of a row of f and block_q; a multiple of 64 */
+    float *f;          /* [tokens][stride] */
+    int8_t *row_q;     /* [tile][tile_width / 4][lane][4] */
     float *row_scale;  /* [tokens] value = scale * q */
     int32_t *row_sum;  /* [tokens] sum of q */
-    int8_t *block_q;   /* [tokens][width] */
-    float *block_scale; /* [tokens][stride / BLOCK] */
-    float *block_sum;   /* [tokens][stride / BLOCK] scale * sum of q */
+    int8_t *block_q;   /* [tile][stride / 4][lane][4] */
+    float *block_scale; /* [tile][stride / BLOCK][lane] */
+    int32_t *block_sum; /* [tile][stride / SPAN][lane] sum of q */
     uint8_t *panel;     /* room of this thread: PANEL_BYTES, then the sums of the tiles */
     int32_t *sums;      /* [tiles][TILE_TOKENS][32 rows] */
 } Act;
-
-/* A stretch of a row of any block format as the dot products take it: w = scale * code - min. */
-typedef struct {
-    _Alignas(64) uint8_t code[SEGMENT];
-    _Alignas(64) float scale[SEGMENT / BLOCK];
-    _Alignas(64) float min[SEGMENT / BLOCK];
-} Unpacked;
-
-/* Unpack `n` values (a multiple of the format's block, at most SEGMENT). */
-typedef void (*Unpack)(const uint8_t *data, int n, Unpacked *out);
-void unpack_q8_0(const uint8_t *data, int n, Unpacked *out);
-void unpack_q4_0(const uint8_t *data, int n, Unpacked *out);
-void unpack_q6_k(const uint8_t *data, int n, Unpacked *out);
-void unpack_tq1_0(const uint8_t *data, int n, Unpacked *out); /* for rows with several scales */
-void unpack_tq2_0(const uint8_t *data, int n, Unpacked *out);
 
 typedef struct Matrix Matrix;
 
@@ -74,10 +58,10 @@ struct Matrix {
     int type;         /* TYPE_… */
     int rows, cols;   /* cols: length of a row, the width of the input */
     int form;         /* ACT_… */
-    size_t row_bytes; /* bytes of a row in `data` (unpacked types) */
+    size_t row_bytes; /* bytes of a row in `data`; of a packed matrix, on average */
     const uint8_t *data;
-    const float *scale; /* TYPE_TERNARY: one a row, padded to ROW_GROUP */
-    MatMul multiply;
+    const float *scale; /* ternary packings: one a row, padded to ROW_GROUP */
+    MatMul multiply;  /* NULL: a table, only looked up */
 };
 
 /* A cache of keys or values of one layer: [head][capacity][width]. */
@@ -98,16 +82,19 @@ typedef struct {
     const Cache *k, *v;
 } Attention;
 
+enum { FORMATS_MAX = 24 };
+
 /* What differs by instruction set. */
 typedef struct {
     const char *name;
     MatMul ternary, trits; /* trits: NULL where it would not pay */
-    MatMul q6_group;       /* likewise */
-    MatMul f32, f16, bf16, q8_0, q4_0, q6_k, tq1_0, tq2_0;
+    MatMul f32, f16, bf16;
+    MatMul blocks[FORMATS_MAX]; /* packed block formats, in the order of blocks.h */
     /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
     void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
     void (*quantise_row)(const float *x, int n, int8_t *q, float *scale, int32_t *sum);
-    void (*quantise_block)(const float *x, int n, int8_t *q, float *scale, float *sum);
+    /* n is a multiple of 64: scale [n / BLOCK], sum [n / SPAN] */
+    void (*quantise_block)(const float *x, int n, int8_t *q, float *scale, int32_t *sum);
     /* one kv head, queries [t0, t1) of the job, cached positions [p0, p1) (causal). With `partial`
      * the unnormalised result goes there: per query row: value width floats, then max, then sum. */
     void (*attend)(const Attention *job, int kv_head, int t0, int t1, int p0, int p1, float *scratch, float *partial);
@@ -143,10 +130,6 @@ enum {
 int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
                        uint8_t *packed, float *scale);
 size_t ternary_group_bytes(int packing, int cols);
-
-/* Q6_K: 16 rows interleaved, the same bytes in another order; see formats.c. */
-void q6_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed);
-enum { Q6_BLOCK = 16 * 210 }; /* bytes of 16 rows by 256 columns */
 
 /* float16 and bfloat16 to float32, in software: the reference */
 float half_to_float(uint16_t h);

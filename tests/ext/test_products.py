@@ -91,7 +91,8 @@ def test_fast_products_equal_the_scalar_ones(type, tokens, monkeypatch):
 @pytest.mark.parametrize("type", blocks.BLOCKS + blocks.FLOATS)
 def test_products_are_near_those_of_float64(isa, type):
     """Float types round only in sums; block types by their 8-bit activations: a step of 1/127 of the
-    largest of 16 values, so an error below 1 % of the norm for normal inputs."""
+    largest of 32 values, so an error below 1 % of the norm for normal inputs. (Minima are the same for a
+    whole span and may cancel: the error is measured beside what is summed, not beside the sum.)"""
     rng = np.random.default_rng(type)
     data = blocks.random_bytes(rng, type, 48, 1024)
     x = inputs(rng, 5, 1024)
@@ -101,7 +102,7 @@ def test_products_are_near_those_of_float64(isa, type):
     assert np.linalg.norm(got - want) < limit * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("type", [blocks.Q8_0, blocks.Q4_0])
+@pytest.mark.parametrize("type", blocks.SMALL)
 def test_rows_that_are_no_multiple_of_256(isa, type):
     rng = np.random.default_rng(9)
     data = blocks.random_bytes(rng, type, 10, 288)

@@ -5,13 +5,20 @@ import numpy as np
 
 from ext.quants import dequantise
 
-F32, F16, Q4_0, Q8_0, Q6_K, BF16, TQ1_0, TQ2_0, I2_S = 0, 1, 2, 8, 14, 30, 34, 35, 36
+F32, F16, BF16 = 0, 1, 30
+Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 = 2, 3, 6, 7, 8
+Q2_K, Q3_K, Q4_K, Q5_K, Q6_K = 10, 11, 12, 13, 14
+IQ4_NL, IQ4_XS, MXFP4 = 20, 23, 39
+TQ1_0, TQ2_0, I2_S = 34, 35, 36
 FLOATS = (F32, F16, BF16)
-BLOCKS = (Q8_0, Q4_0, Q6_K)
+SMALL = (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4)  # blocks of 32 values
+BLOCKS = (*SMALL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS)
 TERNARY = (TQ1_0, TQ2_0, I2_S)
-NAMES = {
-    F32: "F32", F16: "F16", Q4_0: "Q4_0", Q8_0: "Q8_0", Q6_K: "Q6_K",
-    BF16: "BF16", TQ1_0: "TQ1_0", TQ2_0: "TQ2_0", I2_S: "I2_S",
+NAMES = (*FLOATS, *BLOCKS, *TERNARY)
+# where the float16 factors of a block stand
+HALVES = {
+    Q4_0: (0,), Q4_1: (0, 2), Q5_0: (0,), Q5_1: (0, 2), Q8_0: (0,), Q2_K: (80, 82), Q3_K: (108,),
+    Q4_K: (0, 2), Q5_K: (0, 2), Q6_K: (208,), IQ4_NL: (0,), IQ4_XS: (0,),
 }  # fmt: skip
 
 
@@ -36,9 +43,11 @@ def random_bytes(rng, type, rows, cols):
         return gguf.quants.quantize(values, gguf.GGMLQuantizationType(type)).reshape(-1)
     size, bytes_ = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(type)]
     blocks = rng.integers(0, 256, (rows * cols // size, bytes_), dtype=np.uint8)
-    at = 208 if type == Q6_K else 0
-    scale = (rng.standard_normal(len(blocks)) * 0.01).astype(np.float16)
-    blocks[:, at : at + 2] = scale.view(np.uint8).reshape(-1, 2)
+    for at in HALVES.get(type, ()):
+        scale = (rng.standard_normal(len(blocks)) * 0.01).astype(np.float16)
+        blocks[:, at : at + 2] = scale.view(np.uint8).reshape(-1, 2)
+    if type == MXFP4:
+        blocks[:, 0] = rng.integers(118, 124, len(blocks))
     return blocks.reshape(-1)
 
 

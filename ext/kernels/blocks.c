@@ -1,0 +1,97 @@
+/* The block formats as a whole: to float32, and to the packed layout of the kernels (blocks.h). */
+#include "blocks.h"
+
+#include <string.h>
+
+static float e8m0(uint16_t e)
+{
+    uint32_t bits = e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23; /* half of 2^(e - 127) */
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+void blocks_dequantise(const Format *f, const uint8_t *data, int64_t n, float *out)
+{
+    Parts p;
+    for (int64_t i = 0; i < n / f->values; i++, data += f->bytes, out += f->values) {
+        f->take_apart(data, &p);
+        float d = f->scaling == SCALE_E8M0 ? e8m0(p.d) : half_to_float(p.d), dmin = half_to_float(p.dmin);
+        for (int k = 0; k < f->values; k++) {
+            int code = (f->table ? tables[f->table][p.code[k]] : p.code[k]) - f->offset, s = k / f->span;
+            switch (f->scaling) {
+            case SCALE_HALF:
+            case SCALE_E8M0: out[k] = d * (float)code; break;
+            case SCALE_HALF_MIN: out[k] = d * (float)code + dmin; break;
+            case SCALE_INT: out[k] = d * (float)p.scale[s] * (float)code; break;
+            default: out[k] = d * (float)p.scale[s] * (float)code - dmin * (float)p.min[s];
+            }
+        }
+    }
+}
+
+size_t blocks_group_bytes(const Format *f, int cols)
+{
+    int unit = unit_columns(f->values);
+    return (size_t)((cols + unit - 1) / unit) * (size_t)unit_bytes(f->values, f->bits, f->span, f->scaling);
+}
+
+/* The codes of one row in a stripe of 32 columns: dword `r` of each of its lines. */
+static void pack_stripe(const uint8_t *code, int bits, int r, uint8_t *lines)
+{
+    uint32_t q[8], line[8] = {0};
+    int low = bits == 8 ? 8 : bits >= 4 ? 4 : 2, per = 8 / low, first = 8 / per;
+    uint32_t mask = 0x01010101u * ((1u << low) - 1);
+    memcpy(q, code, 32);
+    for (int p = 0; p < 8; p++) {
+        line[p / per] |= (q[p] & mask) << low * (p % per);
+        uint32_t top = (q[p] & ~mask) >> low & 0x0f0f0f0fu;
+        if (bits - low == 1) line[first] |= top << p;
+        if (bits - low == 2) line[first + p / 4] |= top << 2 * (p % 4);
+    }
+    for (int l = 0; l < bits; l++) memcpy(lines + 64 * l + 4 * r, &line[l], 4);
+}
+
+static void put16(uint8_t *to, int r, uint16_t value) { memcpy(to + 2 * r, &value, 2); }
+
+/* The scales of one row of block `b` of a unit. */
+static void pack_scales(const Format *f, const Parts *p, int b, int r, uint8_t *to)
+{
+    int spans = f->values / f->span;
+    switch (f->scaling) {
+    case SCALE_HALF: put16(to + 32 * b, r, p->d); return;
+    case SCALE_HALF_MIN:
+        put16(to + 64 * b, r, p->d);
+        put16(to + 64 * b + 32, r, p->dmin);
+        return;
+    case SCALE_E8M0: to[16 * b + r] = (uint8_t)p->d; return;
+    case SCALE_NIBBLES:
+        for (int s = 0; s < spans; s++) to[16 * s + r] = (uint8_t)(p->scale[s] | p->min[s] << 4);
+        break;
+    default:
+        for (int s = 0; s < spans; s++) {
+            to[16 * s + r] = (uint8_t)p->scale[s];
+            if (f->scaling == SCALE_INT_MIN) to[16 * (spans + s) + r] = p->min[s];
+        }
+    }
+    to += 16 * spans * (f->scaling == SCALE_INT_MIN ? 2 : 1);
+    put16(to, r, p->d);
+    if (f->scaling != SCALE_INT) put16(to + 32, r, p->dmin);
+}
+
+void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
+{
+    int unit = unit_columns(f->values), per = unit / f->values, blocks = cols / f->values;
+    size_t size = (size_t)unit_bytes(f->values, f->bits, f->span, f->scaling);
+    Parts p;
+    memset(packed, 0, blocks_group_bytes(f, cols)); /* what is missing: a scale of zero */
+    for (int b = 0; b < blocks; b++) {
+        uint8_t *to = packed + (size_t)(b / per) * size;
+        for (int r = 0; r < rows; r++) {
+            f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
+            for (int k = 0; k < f->values; k += STRIPE)
+                pack_stripe(p.code + k, f->bits, r, to + (b % per * f->values + k) / STRIPE * f->bits * 64);
+            pack_scales(f, &p, b % per, r, to + code_bytes(f->values, f->bits));
+        }
+    }
+}

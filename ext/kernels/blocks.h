@@ -1,0 +1,107 @@
+/* The block formats of GGUF, one line each, and the layout that the kernels compute with.
+ *
+ * A value is scale * (code - offset), or scale * code - min. Codes are bit fields; with a table they are
+ * indices into it. Scales come in a few manners; that is all that tells one format from another. */
+#ifndef STERNA_BLOCKS_H
+#define STERNA_BLOCKS_H
+
+#include "sterna.h"
+
+enum { /* where the scale of a span of values comes from */
+    SCALE_HALF,     /* a float16 for 32 values */
+    SCALE_HALF_MIN, /* and a float16 to add */
+    SCALE_E8M0,     /* a power of two in a byte, for 32 values */
+    SCALE_INT,      /* int8 a span, times a float16 for 256 values */
+    SCALE_INT_MIN,  /* and uint8 minima, times another float16 */
+    SCALE_NIBBLES   /* the same, both in one byte */
+};
+enum { TABLE_NONE, TABLE_NL, TABLE_MX }; /* of 16 values */
+
+/* X(name, GGUF type, values of a block, its bytes, bits of a code, values of a span, scaling, offset, table) */
+#define EACH_FORMAT(X)                                                \
+    X(q4_0, 2, 32, 18, 4, 32, SCALE_HALF, 8, TABLE_NONE)              \
+    X(q4_1, 3, 32, 20, 4, 32, SCALE_HALF_MIN, 0, TABLE_NONE)          \
+    X(q5_0, 6, 32, 22, 5, 32, SCALE_HALF, 16, TABLE_NONE)             \
+    X(q5_1, 7, 32, 24, 5, 32, SCALE_HALF_MIN, 0, TABLE_NONE)          \
+    X(q8_0, 8, 32, 34, 8, 32, SCALE_HALF, 128, TABLE_NONE)            \
+    X(q2_k, 10, 256, 84, 2, 16, SCALE_NIBBLES, 0, TABLE_NONE)         \
+    X(q3_k, 11, 256, 110, 3, 16, SCALE_INT, 4, TABLE_NONE)            \
+    X(q4_k, 12, 256, 144, 4, 32, SCALE_INT_MIN, 0, TABLE_NONE)        \
+    X(q5_k, 13, 256, 176, 5, 32, SCALE_INT_MIN, 0, TABLE_NONE)        \
+    X(q6_k, 14, 256, 210, 6, 16, SCALE_INT, 32, TABLE_NONE)           \
+    X(iq4_nl, 20, 32, 18, 4, 32, SCALE_HALF, 128, TABLE_NL)           \
+    X(iq4_xs, 23, 256, 136, 4, 32, SCALE_INT, 128, TABLE_NL)          \
+    X(mxfp4, 39, 32, 17, 4, 32, SCALE_E8M0, 12, TABLE_MX)             \
+    X(tq1_0, 34, 256, 54, 2, 32, SCALE_INT, 1, TABLE_NONE)            \
+    X(tq2_0, 35, 256, 66, 2, 32, SCALE_INT, 1, TABLE_NONE)
+
+#define FORMAT_INDEX(name, ...) FORMAT_##name,
+enum { EACH_FORMAT(FORMAT_INDEX) FORMATS };
+
+/* A block of a file, taken apart. Integers of a span of 16 or 32 values; for 32-value formats one span. */
+typedef struct {
+    uint8_t code[256];
+    int8_t scale[16];
+    uint8_t min[16];
+    uint16_t d, dmin; /* float16; e8m0: the byte, in d */
+} Parts;
+
+typedef struct {
+    const char *name;
+    int type, values, bytes, bits, span, scaling, offset, table;
+    void (*take_apart)(const uint8_t *block, Parts *parts);
+} Format;
+
+extern const Format formats[FORMATS];
+extern const uint8_t tables[3][16]; /* what is looked up, plus the offset, so that none is negative */
+
+/* The format of a GGUF type, or NULL. */
+const Format *format_of(int type);
+
+/* --- the packed layout -----------------------------------------------------------------------
+ *
+ * Groups of 16 rows; a group is a run of units, each of UNIT_COLUMNS columns. A unit holds its codes, in
+ * stripes of 32 columns, then its scales, up to a multiple of 64 bytes.
+ *
+ * A line is 64 bytes: dword r is row r, byte c of it a column of four, so a line of bytes is a "quad" of
+ * columns. Codes of a stripe, eight quads, in as many lines as a code has bits:
+ *   8 bits  a line a quad
+ *   4 bits  line l: quad 2l in the low halves of bytes, quad 2l + 1 in the high ones
+ *   2 bits  line l: quad 4l + p in bits 2p
+ *   5, 3    4 or 2 bits as above, then a line with the top bit of quad p in bit p
+ *   6 bits  4 bits as above, then two lines with the upper two as in 2 bits
+ * Scales of a unit, 16 rows side by side:
+ *   HALF      [stripe] float16        HALF_MIN  [stripe] two float16      E8M0  [stripe] byte
+ *   INT       [span] int8, then d     NIBBLES   [span] byte, d, dmin
+ *   INT_MIN   [span] int8, [span] minimum, d, dmin */
+enum { STRIPE = 32 };
+
+static inline int unit_columns(int values) { return values == 256 ? 256 : 64; }
+
+static inline int scale_bytes(int values, int span, int scaling)
+{
+    int spans = unit_columns(values) / span;
+    int bytes = scaling == SCALE_HALF ? 32 * spans
+        : scaling == SCALE_HALF_MIN   ? 64 * spans
+        : scaling == SCALE_E8M0       ? 16 * spans
+        : scaling == SCALE_INT        ? 16 * spans + 32
+        : scaling == SCALE_INT_MIN    ? 32 * spans + 64
+                                      : 16 * spans + 64;
+    return (bytes + 63) & ~63;
+}
+
+static inline int code_bytes(int values, int bits) { return unit_columns(values) / STRIPE * bits * 64; }
+
+static inline int unit_bytes(int values, int bits, int span, int scaling)
+{
+    return code_bytes(values, bits) + scale_bytes(values, span, scaling);
+}
+
+size_t blocks_group_bytes(const Format *f, int cols);
+/* `rows` (at most 16) rows to one group; missing rows are zero. */
+void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed);
+
+/* A whole number of blocks to float32, as the format defines it, in its order of operations. */
+void blocks_dequantise(const Format *f, const uint8_t *data, int64_t n, float *out);
+
+#endif

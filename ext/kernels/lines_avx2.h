@@ -1,0 +1,121 @@
+/* Sixteen rows at once in two 256-bit registers: AVX2, and with DOT_INSTRUCTION its VNNI form. */
+#include <immintrin.h>
+#include <string.h>
+
+typedef struct { __m256i a, b; } Line;
+typedef struct { __m256i a, b; } Ints;
+typedef struct { __m256 a, b; } Floats;
+
+#define EACH_LANE(X) X(0) X(1)
+enum { LANES = 2 };
+
+static inline __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline Line line_load(const uint8_t *p) { return (Line){load32(p), load32(p + 32)}; }
+static inline void line_store(uint8_t *p, Line x)
+{
+    _mm256_storeu_si256((__m256i *)p, x.a);
+    _mm256_storeu_si256((__m256i *)(p + 32), x.b);
+}
+static inline Line line_mask(Line x, int byte)
+{
+    __m256i m = _mm256_set1_epi8((char)byte);
+    return (Line){_mm256_and_si256(x.a, m), _mm256_and_si256(x.b, m)};
+}
+static inline Line line_or(Line x, Line y) { return (Line){_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+static inline Line line_right(Line x, int n)
+{
+    __m128i s = _mm_cvtsi32_si128(n);
+    return (Line){_mm256_srl_epi16(x.a, s), _mm256_srl_epi16(x.b, s)};
+}
+static inline Line line_left(Line x, int n)
+{
+    __m128i s = _mm_cvtsi32_si128(n);
+    return (Line){_mm256_sll_epi16(x.a, s), _mm256_sll_epi16(x.b, s)};
+}
+static inline Line line_lookup(Line x, const uint8_t *table)
+{
+    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table));
+    return (Line){_mm256_shuffle_epi8(t, x.a), _mm256_shuffle_epi8(t, x.b)};
+}
+
+static inline __m256i word(const int8_t *q)
+{
+    int32_t v;
+    memcpy(&v, q, 4);
+    return _mm256_set1_epi32(v);
+}
+
+static inline Ints ints_set(int32_t v) { return (Ints){_mm256_set1_epi32(v), _mm256_set1_epi32(v)}; }
+static inline Ints ints_load(const int32_t *p) { return (Ints){load32(p), load32(p + 8)}; }
+static inline void ints_store(int32_t *p, Ints x)
+{
+    _mm256_storeu_si256((__m256i *)p, x.a);
+    _mm256_storeu_si256((__m256i *)(p + 8), x.b);
+}
+static inline Ints ints_add(Ints x, Ints y) { return (Ints){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+
+#ifdef DOT_INSTRUCTION
+#define CODE_SHIFT 0
+static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
+{
+    __m256i v = word(q);
+    return (Ints){DOT_INSTRUCTION(x.a, w.a, v), DOT_INSTRUCTION(x.b, w.b, v)};
+}
+#define ints_dot_wide ints_dot
+#else
+/* Pairs of products go to 16 bits first. Codes below 128 cannot overflow them. */
+#define CODE_SHIFT 128 /* of wide codes, which are made signed: |code| * |q| stays below 2^14 */
+static inline __m256i dot8(__m256i sum, __m256i code, __m256i q)
+{
+    __m256i pairs = _mm256_maddubs_epi16(code, q);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
+{
+    __m256i v = word(q);
+    return (Ints){dot8(x.a, w.a, v), dot8(x.b, w.b, v)};
+}
+static inline Ints ints_dot_wide(Ints x, Line w, const int8_t *q)
+{
+    __m256i v = word(q), flip = _mm256_set1_epi8((char)0x80);
+    __m256i a = _mm256_xor_si256(w.a, flip), b = _mm256_xor_si256(w.b, flip);
+    return (Ints){dot8(x.a, _mm256_abs_epi8(a), _mm256_sign_epi8(v, a)),
+                  dot8(x.b, _mm256_abs_epi8(b), _mm256_sign_epi8(v, b))};
+}
+#endif
+
+static inline Floats floats_zero(void) { return (Floats){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+static inline Floats floats_set(float v) { return (Floats){_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
+static inline Floats floats_load(const float *p) { return (Floats){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+static inline void floats_store(float *p, Floats x)
+{
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+static inline Floats floats_mul(Floats x, Floats y) { return (Floats){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+static inline Floats floats_fma(Floats x, Floats y, Floats z)
+{
+    return (Floats){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+static inline Floats floats_fnma(Floats x, Floats y, Floats z)
+{
+    return (Floats){_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)};
+}
+static inline Floats floats_of_ints(Ints x) { return (Floats){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+static inline Floats floats_of_halves(const uint8_t *p)
+{
+    return (Floats){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+                    _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 16)))};
+}
+static inline Floats floats_of_int8(const uint8_t *p)
+{
+    return floats_of_ints((Ints){_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)),
+                                 _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))});
+}
+static inline Floats floats_of_nibbles(const uint8_t *p, int shift)
+{
+    const __m128i low = _mm_set1_epi8(15);
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+    v = _mm_and_si128(shift ? _mm_srli_epi16(v, 4) : v, low);
+    return floats_of_ints((Ints){_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8))});
+}
