@@ -16,8 +16,7 @@ from backend.gguf import open_gguf
 from backend.machine import read_machine
 from backend.units import human_bytes
 from bench.engines import BenchError, Engine, Ours, Work, parse_peer
-from bench.make_model import make_model
-from bench.random_blocks import TYPES
+from bench.make_model import NAMES, make_model
 from bench.shapes import SHAPES
 from bench.table import Series, markdown, notes
 
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shape", choices=SHAPES, default="bitnet-2b4t", help="of the file to make"
     )
-    parser.add_argument("--type", choices=TYPES, default="TQ2_0", help="of the file to make")
+    parser.add_argument("--type", choices=NAMES, default="TQ2_0", help="of the file to make")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "sterna-bench",
         help="where files are made",

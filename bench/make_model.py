@@ -17,7 +17,6 @@ import numpy as np
 from bench.random_blocks import (
     F32,
     I2_S,
-    TERNARY,
     TYPES,
     Bytes,
     block_values,
@@ -31,9 +30,25 @@ from bench.vocabulary import BOS, CHAT_TEMPLATE, EOS, EOT, make_vocabulary
 _PIECE = 1 << 24  # weights made at a time; a multiple of every block
 _ALIGNMENT = 32
 _FILE_TYPES = {
-    "F32": 0, "F16": 1, "BF16": 32, "Q4_0": 2, "Q8_0": 7, "Q6_K": 18,
-    "TQ1_0": 36, "TQ2_0": 37, "I2_S": 40,
+    "F32": 0, "F16": 1, "BF16": 32, "Q4_0": 2, "Q4_1": 3, "Q5_0": 8, "Q5_1": 9, "Q8_0": 7, "Q2_K": 10,
+    "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25, "IQ4_XS": 30, "MXFP4": 38,
+    "TQ1_0": 36, "TQ2_0": 37, "I2_S": 40, "Q4_K_M": 15, "Q5_K_M": 17, "Q3_K_M": 12,
 }  # fmt: skip
+# Mixes: what most tensors have, and what the more delicate ones have (see `_delicate`).
+MIXES = {"Q4_K_M": ("Q4_K", "Q6_K"), "Q5_K_M": ("Q5_K", "Q6_K"), "Q3_K_M": ("Q3_K", "Q4_K")}
+NAMES = (*TYPES, *MIXES)
+
+
+def _delicate(name: str, layers: int) -> bool:
+    """Whether a `_M` mix gives a tensor more bits: values and down projections of the first eighth of
+    the layers, of the last, and of every third between.
+    """
+    _, number, kind, *_ = [*name.split("."), "", ""]
+    if kind not in ("attn_v", "ffn_down"):
+        return False
+    layer = int(number)
+    first, last = layers // 8, 7 * layers // 8
+    return layer < first or layer >= last or (layer - first) % 3 == 2
 
 
 def architecture(shape: Shape, type_name: str) -> str:
@@ -45,7 +60,7 @@ def architecture(shape: Shape, type_name: str) -> str:
 
 def default_head(type_name: str) -> str:
     """Return the type of embeddings and output matrix that goes with a weight type."""
-    return "Q6_K" if TYPES[type_name] in TERNARY or type_name == "Q4_0" else type_name
+    return type_name if type_name in ("F32", "F16", "BF16", "Q8_0") else "Q6_K"
 
 
 def make_model(
@@ -56,8 +71,12 @@ def make_model(
     Raises ValueError when a row does not fill whole blocks of the type.
     """
     head = head or default_head(type_name)
-    kinds = {"norm": F32, "weight": TYPES[type_name], "head": TYPES[head]}
-    plan = [(tensor, kinds[tensor.role]) for tensor in tensors(shape)]
+    most, best = MIXES.get(type_name, (type_name, type_name))
+    kinds = {"norm": F32, "weight": TYPES[most], "head": TYPES[head]}
+    plan = [
+        (t, TYPES[best] if _delicate(t.name, shape.layers) else kinds[t.role])
+        for t in tensors(shape)
+    ]
     for tensor, kind in plan:
         if tensor.cols % block_values(kind):
             raise ValueError(f"{tensor.name}: rows of {tensor.cols} do not fill blocks of its type")
@@ -136,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     parser = argparse.ArgumentParser(prog="bench.make_model", description=__doc__)
     parser.add_argument("shape", choices=SHAPES)
-    parser.add_argument("type", choices=TYPES)
+    parser.add_argument("type", choices=NAMES)
     parser.add_argument("out", type=Path)
     parser.add_argument("--head", choices=TYPES, help="type of embeddings and output matrix")
     parser.add_argument("--layers", type=int, help="only so many layers, to extrapolate from")

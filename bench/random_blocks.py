@@ -5,22 +5,32 @@ the codes are drawn directly and the scale is set so that the weights have the w
 """
 
 from collections.abc import Callable
+from functools import partial
 
+import gguf
 import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Generator = np.random.Generator
 
-F32, F16, Q4_0, Q8_0, Q6_K, BF16, TQ1_0, TQ2_0, I2_S = 0, 1, 2, 8, 14, 30, 34, 35, 36
+F32, F16, Q8_0, Q6_K, BF16, TQ1_0, TQ2_0, I2_S = 0, 1, 8, 14, 30, 34, 35, 36
 TYPES: dict[str, int] = {
-    "F32": F32, "F16": F16, "BF16": BF16, "Q8_0": Q8_0, "Q4_0": Q4_0, "Q6_K": Q6_K,
-    "TQ1_0": TQ1_0, "TQ2_0": TQ2_0, "I2_S": I2_S,
+    "F32": F32, "F16": F16, "BF16": BF16, "Q8_0": Q8_0, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7,
+    "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": Q6_K, "IQ4_NL": 20, "IQ4_XS": 23,
+    "MXFP4": 39, "TQ1_0": TQ1_0, "TQ2_0": TQ2_0, "I2_S": I2_S,
 }  # fmt: skip
 TERNARY = (TQ1_0, TQ2_0, I2_S)
 _BLOCKS: dict[int, tuple[int, int]] = {  # values, bytes
-    F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q4_0: (32, 18), Q8_0: (32, 34), Q6_K: (256, 210),
-    TQ1_0: (256, 54), TQ2_0: (256, 66), I2_S: (128, 32),
+    F32: (1, 4), F16: (1, 2), BF16: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24),
+    Q8_0: (32, 34), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), Q6_K: (256, 210),
+    20: (32, 18), 23: (256, 136), 39: (32, 17), TQ1_0: (256, 54), TQ2_0: (256, 66), I2_S: (128, 32),
+}  # fmt: skip
+# Where the factor of a block stands; where that of its minima stands, and its share of the factor that
+# brings the mean of random codes to zero.
+_FACTORS: dict[int, tuple[int, int | None, float]] = {
+    2: (0, None, 0), 3: (0, 2, -7.5), 6: (0, None, 0), 7: (0, 2, -15.5), 10: (80, 82, 1.5),
+    11: (108, None, 0), 12: (0, 2, 7.5), 13: (0, 2, 15.5), 20: (0, None, 0), 23: (0, None, 0),
 }  # fmt: skip
 _I2_S_TAIL = 32  # one float32 scale for the whole tensor, then padding
 
@@ -97,10 +107,27 @@ def _bf16(rng: Generator, count: int, spread: float) -> Bytes:
     return _short_floats(rng, count, spread, 7, 127)
 
 
-def _q4_0(rng: Generator, count: int, spread: float) -> Bytes:
-    blocks = rng.integers(0, 256, (count // 32, 18), np.uint8)
-    # Codes -8..7 are not centred; random signs of the scales make the weights so.
-    blocks[:, :2] = _halves(spread / 4.64, rng.random(len(blocks)) < 0.5, len(blocks))
+def _blocks(rng: Generator, type_: int, count: int, spread: float) -> Bytes:
+    """Random codes and scales; the factors of the blocks, with random signs, set the spread."""
+    values, size = _BLOCKS[type_]
+    at, at_min, share = _FACTORS[type_]
+    blocks = rng.integers(0, 256, (count // values, size), np.uint8)
+    sample = blocks[:64].copy()
+
+    def put(to: Bytes, factor: float, signs: NDArray[np.bool_]) -> None:
+        to[:, at : at + 2] = _halves(factor, signs, len(to))
+        if at_min is not None:
+            to[:, at_min : at_min + 2] = _halves(factor * share, signs, len(to))
+
+    put(sample, 1.0, np.arange(len(sample)) % 2 == 1)
+    wide = gguf.quants.dequantize(sample, gguf.GGMLQuantizationType(type_)).std()
+    put(blocks, spread / float(wide), rng.random(len(blocks)) < 0.5)
+    return blocks.reshape(-1)
+
+
+def _mxfp4(rng: Generator, count: int, spread: float) -> Bytes:
+    blocks = rng.integers(0, 256, (count // 32, 17), np.uint8)
+    blocks[:, 0] = round(np.log2(spread / 5.9)) + 128
     return blocks.reshape(-1)
 
 
@@ -137,7 +164,12 @@ def _i2_s(rng: Generator, count: int, spread: float) -> Bytes:
     return codes
 
 
+def _with_type(type_: int, rng: Generator, count: int, spread: float) -> Bytes:
+    return _blocks(rng, type_, count, spread)
+
+
 _MAKERS: dict[int, Callable[[Generator, int, float], Bytes]] = {
-    F32: _f32, F16: _f16, BF16: _bf16, Q4_0: _q4_0, Q8_0: _q8_0, Q6_K: _q6_k,
+    F32: _f32, F16: _f16, BF16: _bf16, Q8_0: _q8_0, Q6_K: _q6_k, 39: _mxfp4,
     TQ1_0: _tq1_0, TQ2_0: _tq2_0, I2_S: _i2_s,
+    **{type_: partial(_with_type, type_) for type_ in _FACTORS},
 }  # fmt: skip
