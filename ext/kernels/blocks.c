@@ -40,14 +40,14 @@ size_t blocks_group_bytes(const Format *f, int cols)
 static void pack_stripe(const uint8_t *code, int bits, int r, uint8_t *lines)
 {
     uint32_t q[8], line[8] = {0};
-    int low = bits == 8 ? 8 : bits >= 4 ? 4 : 2, per = 8 / low, first = 8 / per;
+    int low = bits == 8 ? 8 : bits >= 4 ? 4 : 2, per = 8 / low, tops = bits - low;
     uint32_t mask = 0x01010101u * ((1u << low) - 1);
     memcpy(q, code, 32);
     for (int p = 0; p < 8; p++) {
-        line[p / per] |= (q[p] & mask) << low * (p % per);
+        line[tops + p / per] |= (q[p] & mask) << low * (p % per);
         uint32_t top = (q[p] & ~mask) >> low & 0x0f0f0f0fu;
-        if (bits - low == 1) line[first] |= top << p;
-        if (bits - low == 2) line[first + p / 4] |= top << 2 * (p % 4);
+        if (tops == 1) line[0] |= top << p;
+        if (tops == 2) line[p / 4] |= top << 2 * (p % 4);
     }
     for (int l = 0; l < bits; l++) memcpy(lines + 64 * l + 4 * r, &line[l], 4);
 }
@@ -86,12 +86,12 @@ void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, i
     Parts p;
     memset(packed, 0, blocks_group_bytes(f, cols)); /* what is missing: a scale of zero */
     for (int b = 0; b < blocks; b++) {
-        uint8_t *to = packed + (size_t)(b / per) * size;
+        uint8_t *scales = packed + (size_t)(b / per) * size, *codes = scales + scale_bytes(f->values, f->span, f->scaling);
         for (int r = 0; r < rows; r++) {
             f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
             for (int k = 0; k < f->values; k += STRIPE)
-                pack_stripe(p.code + k, f->bits, r, to + (b % per * f->values + k) / STRIPE * f->bits * 64);
-            pack_scales(f, &p, b % per, r, to + code_bytes(f->values, f->bits));
+                pack_stripe(p.code + k, f->bits, r, codes + (b % per * f->values + k) / STRIPE * f->bits * 64);
+            pack_scales(f, &p, b % per, r, scales);
         }
     }
 }

@@ -60,16 +60,17 @@ const Format *format_of(int type);
 
 /* --- the packed layout -----------------------------------------------------------------------
  *
- * Groups of 16 rows; a group is a run of units, each of UNIT_COLUMNS columns. A unit holds its codes, in
- * stripes of 32 columns, then its scales, up to a multiple of 64 bytes.
+ * Groups of 16 rows; a group is a run of units, each of unit_columns(). A unit holds its scales, up to a
+ * multiple of 64 bytes, then its codes, in stripes of 32 columns. What is needed first comes first: memory
+ * is fastest when it is read in one direction.
  *
  * A line is 64 bytes: dword r is row r, byte c of it a column of four, so a line of bytes is a "quad" of
  * columns. Codes of a stripe, eight quads, in as many lines as a code has bits:
  *   8 bits  a line a quad
  *   4 bits  line l: quad 2l in the low halves of bytes, quad 2l + 1 in the high ones
  *   2 bits  line l: quad 4l + p in bits 2p
- *   5, 3    4 or 2 bits as above, then a line with the top bit of quad p in bit p
- *   6 bits  4 bits as above, then two lines with the upper two as in 2 bits
+ *   5, 3    a line with the top bit of quad p in bit p, then 4 or 2 bits as above
+ *   6 bits  two lines with the upper two as in 2 bits, then 4 bits as above
  * Scales of a unit, 16 rows side by side:
  *   HALF      [stripe] float16        HALF_MIN  [stripe] two float16      E8M0  [stripe] byte
  *   INT       [span] int8, then d     NIBBLES   [span] byte, d, dmin

@@ -35,7 +35,9 @@ static void scalar_ternary(const Matrix *m, int row0, int row1, const Act *a, fl
                                  + (size_t)(k / 4 * a->lanes + t % a->lanes) * 4 + k % 4];
                 dot += code_at(group, r % ROW_GROUP, k) * q;
             }
-            out[(size_t)t * out_stride + r] = (float)(dot - a->row_sum[t]) * (a->row_scale[t] * m->scale[r]);
+            float *to = out + (size_t)t * out_stride + r;
+            float v = (float)(dot - a->row_sum[t]) * (a->row_scale[t] * m->scale[r]);
+            *to = a->add ? *to + v : v;
         }
     }
 }

@@ -92,6 +92,7 @@ static inline void floats_store(float *p, Floats x)
     _mm256_storeu_ps(p, x.a);
     _mm256_storeu_ps(p + 8, x.b);
 }
+static inline Floats floats_add(Floats x, Floats y) { return (Floats){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
 static inline Floats floats_mul(Floats x, Floats y) { return (Floats){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 static inline Floats floats_fma(Floats x, Floats y, Floats z)
 {
@@ -119,3 +120,10 @@ static inline Floats floats_of_nibbles(const uint8_t *p, int shift)
     v = _mm_and_si128(shift ? _mm_srli_epi16(v, 4) : v, low);
     return floats_of_ints((Ints){_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8))});
 }
+/* half of 2^(e - 127), but 0 for e = 0 */
+static inline __m256 powers8(const uint8_t *e)
+{
+    __m256i bits = _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)e)), 23);
+    return _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0.5f));
+}
+static inline Floats floats_of_powers(const uint8_t *e) { return (Floats){powers8(e), powers8(e + 8)}; }

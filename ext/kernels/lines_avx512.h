@@ -22,24 +22,23 @@ static inline Line line_lookup(Line index, const uint8_t *table)
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table)), index);
 }
 
-static inline __m512i word(const int8_t *q)
-{
-    int32_t v;
-    memcpy(&v, q, 4);
-    return _mm512_set1_epi32(v);
-}
-
 static inline Ints ints_set(int32_t v) { return _mm512_set1_epi32(v); }
 static inline Ints ints_load(const int32_t *p) { return _mm512_loadu_si512(p); }
 static inline void ints_store(int32_t *p, Ints a) { _mm512_storeu_si512(p, a); }
 static inline Ints ints_add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
-static inline Ints ints_dot(Ints a, Line code, const int8_t *q) { return _mm512_dpbusd_epi32(a, code, word(q)); }
+/* The instruction itself: of the intrinsic, compilers make a broadcast of its own and copies of sums. */
+static inline Ints ints_dot(Ints a, Line code, const int8_t *q)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(a) : "v"(code), "m"(*(const int8_t(*)[4])q));
+    return a;
+}
 #define ints_dot_wide ints_dot
 
 static inline Floats floats_zero(void) { return _mm512_setzero_ps(); }
 static inline Floats floats_set(float v) { return _mm512_set1_ps(v); }
 static inline Floats floats_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void floats_store(float *p, Floats a) { _mm512_storeu_ps(p, a); }
+static inline Floats floats_add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 static inline Floats floats_mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 static inline Floats floats_fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 static inline Floats floats_fnma(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
@@ -56,4 +55,10 @@ static inline Floats floats_of_nibbles(const uint8_t *p, int shift)
 {
     __m512i a = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srl_epi32(a, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(15)));
+}
+/* half of 2^(e - 127), but 0 for e = 0 */
+static inline Floats floats_of_powers(const uint8_t *e)
+{
+    __m512i bits = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)e)), 23);
+    return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0.5f));
 }

@@ -60,6 +60,7 @@ static inline Floats floats_zero(void) { Floats r; EACH(0); }
 static inline Floats floats_set(float v) { Floats r; EACH(v); }
 static inline Floats floats_load(const float *p) { Floats r; EACH(p[i]); }
 static inline void floats_store(float *p, Floats a) { memcpy(p, &a, sizeof a); }
+static inline Floats floats_add(Floats a, Floats b) { Floats r; EACH(a.v[i] + b.v[i]); }
 static inline Floats floats_mul(Floats a, Floats b) { Floats r; EACH(a.v[i] * b.v[i]); }
 static inline Floats floats_fma(Floats a, Floats b, Floats c) { Floats r; EACH(a.v[i] * b.v[i] + c.v[i]); }
 static inline Floats floats_fnma(Floats a, Floats b, Floats c) { Floats r; EACH(c.v[i] - a.v[i] * b.v[i]); }
@@ -71,4 +72,15 @@ static inline Floats floats_of_halves(const uint8_t *p)
 }
 static inline Floats floats_of_int8(const uint8_t *p) { Floats r; EACH((float)(int8_t)p[i]); }
 static inline Floats floats_of_nibbles(const uint8_t *p, int shift) { Floats r; EACH((float)(p[i] >> shift & 15)); }
+/* half of 2^(e - 127), but 0 for e = 0 */
+static inline Floats floats_of_powers(const uint8_t *e)
+{
+    Floats r;
+    for (int i = 0; i < 16; i++) {
+        uint32_t bits = (uint32_t)e[i] << 23;
+        memcpy(r.v + i, &bits, 4);
+        r.v[i] *= 0.5f;
+    }
+    return r;
+}
 #undef EACH

@@ -112,40 +112,18 @@ static int rows_at_once(const Matrix *m, int tokens)
 static void linear_rows(const Program *p, const Step *s, const Act *a, int i, int begin, int end)
 {
     const Matrix *m = s->matrix[i];
-    int width = s->out_width[i], rows = end - begin;
-    if (!s->add) {
-        m->multiply(m, begin, end, a, s->out[i], width);
-        if (s->bias[i])
-            for (int t = 0; t < a->tokens; t++)
-                p->kernels->add(s->out[i] + (size_t)t * width + begin, s->bias[i] + begin, rows);
-        return;
-    }
-    /* Residual: the product of a few rows and tokens goes to the stack, then onto the sum. */
-    float block[256 * TILE_TOKENS];
-    for (int t = 0; t < a->tokens; t += TILE_TOKENS) {
-        int real = a->tokens - t < TILE_TOKENS ? a->tokens - t : TILE_TOKENS;
-        Act part = *a;
-        part.tokens = real;
-        part.f += (size_t)t * a->stride;
-        part.row_q += (size_t)t * a->tile_width;
-        part.row_scale += t;
-        part.row_sum += t;
-        part.block_q += (size_t)t * a->stride;
-        part.block_scale += (size_t)t * (a->stride / BLOCK);
-        part.block_sum += (size_t)t * (a->stride / SPAN);
-        m->multiply(m, begin, end, &part, block - begin, 256);
-        for (int j = 0; j < real; j++) {
-            float *out = s->out[i] + (size_t)(t + j) * width + begin;
-            p->kernels->add(out, block + 256 * j, rows);
-            if (s->bias[i]) p->kernels->add(out, s->bias[i] + begin, rows);
-        }
-    }
+    int width = s->out_width[i];
+    m->multiply(m, begin, end, a, s->out[i], width);
+    if (s->bias[i])
+        for (int t = 0; t < a->tokens; t++)
+            p->kernels->add(s->out[i] + (size_t)t * width + begin, s->bias[i] + begin, end - begin);
 }
 
 static void linear(Program *p, const Step *s, int index)
 {
     int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
     Act a = input(p, s, s->matrix[0]->cols, index);
+    a.add = s->add;
     for (int i = 0; i < s->outputs; i++) {
         int rows = rows_at_once(s->matrix[i], a.tokens);
         if (rows < chunk) chunk = rows;

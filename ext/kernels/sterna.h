@@ -35,6 +35,7 @@ enum {
  * one lane, several have TILE_TOKENS. Values from width to the end of a row are zero, scales too. */
 typedef struct {
     int tokens, width, lanes;
+    int add;           /* the product goes onto what is in the output */
     int tile_width;    /* values of a row of row_q: width, up to the next multiple of TRIT_COLUMNS */
     int stride;        /* values of a row of f and block_q; a multiple of 64 */
     float *f;          /* [tokens][stride] */
@@ -50,7 +51,7 @@ typedef struct {
 
 typedef struct Matrix Matrix;
 
-/* out[t * out_stride + r] = sum over k of matrix[r][k] * input[t][k], for r in [row0, row1).
+/* out[t * out_stride + r] = (or +=) sum over k of matrix[r][k] * input[t][k], for r in [row0, row1).
  * row0 is a multiple of ROW_GROUP; row1 too, or the number of rows. */
 typedef void (*MatMul)(const Matrix *m, int row0, int row1, const Act *a, float *out, int out_stride);
 
