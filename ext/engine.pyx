@@ -7,7 +7,7 @@ tokens. Arrays given stay referenced; nothing is copied except ternary weights, 
 
 import numpy as np
 
-from libc.stdint cimport int8_t, int32_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ext.kernels cimport *
@@ -27,12 +27,13 @@ cdef class Buffer:
 
 
 cdef class KVCache:
-    """Keys or values of one layer: [heads][capacity][width], float16 or float32."""
+    """Keys or values of one layer, for `capacity` positions."""
 
     cdef Cache c
 
     def __dealloc__(self):
         free(self.c.data)
+        free(self.c.scale)
 
 
 cdef class Engine:
@@ -74,7 +75,6 @@ cdef class Engine:
         free(self.p.act.block_scale)
         free(self.p.act.block_sum)
         free(self.p.act.panel)
-        free(self.p.rows)
         free(self.candidates)
 
     @property
@@ -107,13 +107,15 @@ cdef class Engine:
         self.keep.append(b)
         return b
 
-    def cache(self, int heads, int capacity, int width, bint half):
-        """Make a cache for the keys or the values of one layer."""
+    def cache(self, int heads, int capacity, int width, str type, bint keys):
+        """Make a cache for the keys or the values of one layer: `type` is "f32", "f16" or "q8_0"."""
         cdef KVCache cache = KVCache.__new__(KVCache)
-        cdef size_t bytes = <size_t>heads * capacity * width * (2 if half else 4)
-        cache.c.data = memory(bytes)
-        cache.c.half, cache.c.heads, cache.c.capacity, cache.c.width = half, heads, capacity, width
-        self.cache_bytes += bytes
+        cdef Cache *c = &cache.c
+        c.type = {"f32": KEEP_F32, "f16": KEEP_F16, "q8_0": KEEP_Q8}[type]
+        c.keys, c.heads, c.capacity, c.width = keys, heads, capacity, width
+        c.data = memory(cache_data_bytes(c))
+        c.scale = <uint16_t *>memory(cache_scale_bytes(c) or 1)
+        self.cache_bytes += cache_data_bytes(c) + cache_scale_bytes(c)
         self.capacity = capacity
         self.keep.append(cache)
         return cache
@@ -202,9 +204,10 @@ cdef class Engine:
         cdef Step *s = self._step(STEP_ATTEND)
         s.in_, s.out[0], s.k, s.v, s.scale = q.data, out.data, &keys.c, &values.c, scale
         s.q_heads = q.width // keys.c.width
-        if s.q_heads % keys.c.heads or s.q_heads // keys.c.heads > 64 or out.width != s.q_heads * values.c.width:
+        if (s.q_heads % keys.c.heads or s.q_heads // keys.c.heads > QUERY_ROWS
+                or out.width != s.q_heads * values.c.width):
             raise ValueError("attend: widths do not agree")
-        self.scratch_need = max(self.scratch_need, attend_scratch(keys.c.width, values.c.width, s.q_heads // keys.c.heads))
+        self.scratch_need = max(self.scratch_need, attend_scratch(values.c.width))
         self.partial_need = max(self.partial_need, <size_t>s.q_heads * MAX_PARTS * (values.c.width + 2))
 
     def glu(self, Buffer gate, Buffer up, bint squared):
@@ -228,8 +231,6 @@ cdef class Engine:
         a.block_q = <int8_t *>memory(values)
         a.block_scale = <float *>memory(values // BLOCK * 4)
         a.block_sum = <int32_t *>memory(values // SPAN * 4)
-        self.p.row_bytes = TILE_TOKENS * stride
-        self.p.rows = <int8_t *>memory(self.p.row_bytes * threads)
         self.p.panel_bytes = PANEL_BYTES + tokens * 32 * 4
         a.panel = <uint8_t *>memory(self.p.panel_bytes * threads)
         self.p.scratch_floats = (self.scratch_need + 63) // 64 * 64

@@ -20,6 +20,10 @@ cdef extern from "kernels/sterna.h" nogil:
         TRIT_COLUMNS
         PACK_UNEVEN
         PACK_NO_TRITS
+        KEEP_F32
+        KEEP_F16
+        KEEP_Q8
+        QUERY_ROWS
 
     ctypedef struct Act:
         int tokens, width, stride
@@ -41,7 +45,8 @@ cdef extern from "kernels/sterna.h" nogil:
 
     ctypedef struct Cache:
         void *data
-        int half, heads, capacity, width
+        uint16_t *scale
+        int type, keys, heads, capacity, width
 
     ctypedef struct Kernels:
         const char *name
@@ -52,7 +57,9 @@ cdef extern from "kernels/sterna.h" nogil:
     const Kernels *kernels_select(const char *wanted)
     int kernels_available(const char **names)
     void *kernels_matmul(const Kernels *, int type, int *form)
-    size_t attend_scratch(int, int, int)
+    size_t attend_scratch(int value_width)
+    size_t cache_data_bytes(const Cache *)
+    size_t cache_scale_bytes(const Cache *)
     int dequantise(int type, const uint8_t *data, int64_t n, float *out)
     size_t type_row_bytes(int type, int64_t cols)
     int ternary_pack_group(int packing, int type, const uint8_t *data, size_t row_bytes, int rows, int cols,
@@ -119,8 +126,6 @@ cdef extern from "kernels/program.h" nogil:
         float *scratch
         size_t scratch_floats
         size_t panel_bytes
-        int8_t *rows
-        size_t row_bytes
         float *partial
         size_t partial_floats
         int *cancel

@@ -23,8 +23,8 @@ class Graph:
     weight_bytes: int  # bytes of matrices that one token reads
 
 
-def build(engine: Engine, h: Hyper, w: Weights, context: int, half: bool) -> Graph:
-    """Describe the model to the engine, with a cache of `context` positions (float16 if `half`)."""
+def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
+    """Describe the model to the engine, with a cache of `context` positions of type `kv` (f32, f16, q8_0)."""
     factors = w.optional_vector("rope_freqs.weight", h.rope_width // 2)
     inverse = h.rope_inverse(factors)
     q_width, k_width, v_width = (
@@ -57,8 +57,8 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, half: bool) -> Gra
         w_gate = w.matrix(p + "ffn_gate.weight", h.feed_forward, h.embedding)
         w_up = w.matrix(p + "ffn_up.weight", h.feed_forward, h.embedding)
         w_down = w.matrix(p + "ffn_down.weight", h.embedding, h.feed_forward)
-        keys = engine.cache(h.kv_heads, context, h.key_width, half)
-        values = engine.cache(h.kv_heads, context, h.value_width, half)
+        keys = engine.cache(h.kv_heads, context, h.key_width, kv, True)
+        values = engine.cache(h.kv_heads, context, h.value_width, kv, False)
 
         # x += Wo attention(rope(Wq n), rope(Wk n), Wv n), n = norm(x)
         engine.norm(x, w.vector(p + "attn_norm.weight", h.embedding), h.eps, [wq, wk, wv])

@@ -19,7 +19,7 @@ class Plan:
     """How a model will be held, in bytes."""
 
     context: int
-    half: bool
+    kv: str
     weights: int
     cache: int
     buffers: int
@@ -30,9 +30,16 @@ class Plan:
         return self.weights + self.cache + self.buffers
 
 
-def cache_bytes(h: Hyper, context: int, half: bool) -> int:
-    """Return the bytes of keys and values of all layers for `context` positions."""
-    return h.layers * h.kv_heads * context * (h.key_width + h.value_width) * (2 if half else 4)
+KV_TYPES = ("auto", "f32", "f16", "q8_0")
+
+
+def cache_bytes(h: Hyper, context: int, kv: str) -> int:
+    """Return the bytes of keys and values of all layers for `context` positions, as they will lie."""
+    keys = -(-context // 16) * 16 * h.key_width
+    values = context * (-(-h.value_width // 16) * 16)
+    groups = 2 * context * (-(-h.key_width // 32) + -(-h.value_width // 32)) if kv == "q8_0" else 0
+    each = {"f32": 4, "f16": 2, "q8_0": 1}[kv]
+    return h.layers * h.kv_heads * ((keys + values) * each + groups)
 
 
 def buffer_bytes(h: Hyper, max_tokens: int) -> int:
@@ -44,9 +51,9 @@ def buffer_bytes(h: Hyper, max_tokens: int) -> int:
 
 def plan(file: GGUFFile, h: Hyper, context: int | None, kv: str, max_tokens: int) -> Plan:
     """Choose the context and the type of the cache, or raise SternaError with what would fit."""
-    if kv not in ("auto", "f16", "f32"):
+    if kv not in KV_TYPES:
         raise SternaError(
-            "bad_argument", f"The KV cache cannot be {kv}.", "Choose auto, f16 or f32."
+            "bad_argument", f"The KV cache cannot be {kv}.", f"Choose one of {', '.join(KV_TYPES)}."
         )
     if context is not None and not 0 < context <= h.context:
         raise SternaError(
@@ -60,8 +67,10 @@ def plan(file: GGUFFile, h: Hyper, context: int | None, kv: str, max_tokens: int
     wanted = context or min(h.context, 8192)
 
     def planned(tokens: int) -> Plan:
-        half = kv == "f16" or (kv == "auto" and cache_bytes(h, tokens, half=False) > SMALL_CACHE)
-        return Plan(tokens, half, weights, cache_bytes(h, tokens, half), buffers)
+        type_ = kv
+        if kv == "auto":
+            type_ = "f16" if cache_bytes(h, tokens, "f32") > SMALL_CACHE else "f32"
+        return Plan(tokens, type_, weights, cache_bytes(h, tokens, type_), buffers)
 
     while context is None and wanted > 512 and planned(wanted).total + _MARGIN > free:
         wanted //= 2  # the user asked for no length: take what fits, the screen shows it

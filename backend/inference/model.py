@@ -259,7 +259,7 @@ def load_model(
         h = read_hyper(file)
         held = memory.plan(file, h, context, kv, BLOCK_TOKENS)
         engine = Engine(threads or physical_cores(), BLOCK_TOKENS)
-        graph = build(engine, h, Weights(file, engine), held.context, held.half)
+        graph = build(engine, h, Weights(file, engine), held.context, held.kv)
         return Model(file, h, held, engine, graph)
     except MemoryError as error:
         file.close()

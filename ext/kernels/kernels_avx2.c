@@ -12,6 +12,7 @@
     _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph((__m256)(v), _MM_FROUND_TO_NEAREST_INT))
 #include "float_ops.inc"
 #include "quantise.inc"
+#include "attention.inc"
 #include "blocks.inc"
 #include "ternary_avx2.inc"
 

@@ -20,6 +20,7 @@
     _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph((__m512)(v), _MM_FROUND_TO_NEAREST_INT))
 #include "float_ops.inc"
 #include "quantise.inc"
+#include "attention.inc"
 #include "blocks.inc"
 #include "ternary_avx512.inc"
 #ifdef VBMI

@@ -15,6 +15,7 @@ static inline __attribute__((always_inline)) void halves(const uint16_t *p, floa
 #define store_half_vec(p, v) ({ VecF v_ = (v); for (int i_ = 0; i_ < VW; i_++) (p)[i_] = float_to_half(v_[i_]); })
 #include "float_ops.inc"
 #include "quantise.inc"
+#include "attention.inc"
 
 #include "blocks.inc"
 
@@ -50,9 +51,7 @@ const Kernels kernels_scalar = {
     .add = scalar_add, .store_half = scalar_store_half, .sum_exp = scalar_sum_exp, .read = scalar_read,
 };
 
-size_t attend_scratch(int key_width, int value_width, int q_heads_per_kv)
+size_t attend_scratch(int value_width)
 {
-    (void)key_width;
-    (void)q_heads_per_kv;
-    return (size_t)(ROWS_MAX + 4) * (size_t)(TILE + value_width + 2);
+    return (size_t)(QUERY_ROWS + ROWS_AT_ONCE) * (size_t)(TILE + ((value_width + 15) & ~15) + 2);
 }

@@ -35,67 +35,38 @@ static Act input(const Program *p, const Step *s, int width, int index)
     return a;
 }
 
-/* The int8 rows of a tile's tokens, side by side as the tile kernels look for them. */
-static void interleave(const int8_t *rows, int tokens, int stride, int width, int8_t *to)
+/* Norm of one token, in every form that the next products want. */
+static void norm_token(const Program *p, const Step *s, Act *a, int t)
 {
-    for (int k = 0; k < width; k += 4)
-        for (int i = 0; i < TILE_TOKENS; i++, to += 4) {
-            int32_t quad = 0;
-            if (i < tokens) memcpy(&quad, rows + (size_t)i * stride + k, 4);
-            memcpy(to, &quad, 4);
-        }
+    int lane = t % a->lanes, tile = t - lane, blocks = a->stride / BLOCK, spans = a->stride / SPAN;
+    float *f = a->f + (size_t)t * a->stride;
+    p->kernels->rms_norm(s->in + (size_t)(t + p->tokens - a->tokens) * s->width, s->weight, s->width, s->eps, f);
+    memset(f + s->width, 0, (size_t)(a->stride - s->width) * sizeof *f);
+    if (s->forms & ACT_ROW)
+        p->kernels->quantise_row(f, s->width, a->lanes, a->row_q + (size_t)tile * a->tile_width + 4 * lane,
+                                 a->row_scale + t, a->row_sum + t);
+    if (s->forms & ACT_BLOCK)
+        p->kernels->quantise_block(f, a->stride, a->lanes, a->block_q + (size_t)tile * a->stride + 4 * lane,
+                                   a->block_scale + (size_t)tile * blocks + lane,
+                                   a->block_sum + (size_t)tile * spans + lane);
 }
 
-static void norm_row(const Program *p, const Step *s, Act *a, int t0, int tokens, int8_t *rows)
-{
-    int8_t *to = a->row_q + (size_t)t0 * a->tile_width;
-    for (int i = 0; i < tokens; i++) {
-        int8_t *row = a->lanes == 1 ? to : rows + (size_t)i * a->stride;
-        p->kernels->quantise_row(a->f + (size_t)(t0 + i) * a->stride, s->width, row, a->row_scale + t0 + i,
-                                 a->row_sum + t0 + i);
-        memset(row + s->width, 0, (size_t)(a->tile_width - s->width));
-    }
-    if (a->lanes > 1) interleave(rows, tokens, a->stride, a->tile_width, to);
-}
-
-static void norm_block(const Program *p, Act *a, int t0, int tokens, int8_t *rows)
-{
-    int blocks = a->stride / BLOCK, spans = a->stride / SPAN;
-    int8_t *to = a->block_q + (size_t)t0 * a->stride;
-    float *scale = a->block_scale + (size_t)t0 * blocks, scales[blocks];
-    int32_t *sum = a->block_sum + (size_t)t0 * spans, sums[spans];
-    if (a->lanes == 1) {
-        p->kernels->quantise_block(a->f, a->stride, to, scale, sum);
-        return;
-    }
-    if (tokens < TILE_TOKENS) { /* lanes without a token */
-        memset(scale, 0, (size_t)blocks * TILE_TOKENS * sizeof *scale);
-        memset(sum, 0, (size_t)spans * TILE_TOKENS * sizeof *sum);
-    }
-    for (int i = 0; i < tokens; i++) {
-        p->kernels->quantise_block(a->f + (size_t)(t0 + i) * a->stride, a->stride, rows + (size_t)i * a->stride, scales, sums);
-        for (int b = 0; b < blocks; b++) scale[b * TILE_TOKENS + i] = scales[b];
-        for (int b = 0; b < spans; b++) sum[b * TILE_TOKENS + i] = sums[b];
-    }
-    interleave(rows, tokens, a->stride, a->stride, to);
-}
-
-/* Norms of a tile's tokens, in every form that the next products want. */
+/* Norms, a tile of tokens at a time. */
 static void norm(Program *p, const Step *s, int index)
 {
     int begin, end;
     Act a = input(p, s, s->width, index);
-    int8_t *rows = p->rows + (size_t)index * p->row_bytes;
     pool_open(p->pool, index, (a.tokens + a.lanes - 1) / a.lanes, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
-        int t0 = begin * a.lanes, tokens = a.tokens - t0 < a.lanes ? a.tokens - t0 : a.lanes;
-        for (int t = t0; t < t0 + tokens; t++) {
-            float *f = a.f + (size_t)t * a.stride;
-            p->kernels->rms_norm(s->in + (size_t)(t + p->tokens - a.tokens) * s->width, s->weight, s->width, s->eps, f);
-            memset(f + s->width, 0, (size_t)(a.stride - s->width) * sizeof *f);
+        int t0 = begin * a.lanes, t1 = t0 + a.lanes < a.tokens ? t0 + a.lanes : a.tokens;
+        if (s->forms & ACT_ROW && (t1 - t0 < a.lanes || a.tile_width > s->width)) /* what is past the values */
+            memset(a.row_q + (size_t)t0 * a.tile_width, 0, (size_t)a.lanes * (size_t)a.tile_width);
+        if (s->forms & ACT_BLOCK && t1 - t0 < a.lanes) { /* lanes without a token */
+            memset(a.block_q + (size_t)t0 * a.stride, 0, (size_t)a.lanes * (size_t)a.stride);
+            memset(a.block_scale + (size_t)t0 * (a.stride / BLOCK), 0, (size_t)a.lanes * (a.stride / BLOCK) * sizeof(float));
+            memset(a.block_sum + (size_t)t0 * (a.stride / SPAN), 0, (size_t)a.lanes * (a.stride / SPAN) * sizeof(int32_t));
         }
-        if (s->forms & ACT_ROW) norm_row(p, s, &a, t0, tokens, rows);
-        if (s->forms & ACT_BLOCK) norm_block(p, &a, t0, tokens, rows);
+        for (int t = t0; t < t1; t++) norm_token(p, s, &a, t);
     }
     pool_close(p->pool, index);
 }
@@ -160,17 +131,6 @@ static void rotate(const Step *s, float *x, int heads, int width, int position)
         }
 }
 
-static void keep(const Program *p, const Cache *c, const float *x, int position)
-{
-    for (int h = 0; h < c->heads; h++, x += c->width) {
-        size_t at = ((size_t)h * c->capacity + position) * c->width;
-        if (c->half)
-            p->kernels->store_half(x, c->width, (uint16_t *)c->data + at);
-        else
-            memcpy((float *)c->data + at, x, (size_t)c->width * sizeof *x);
-    }
-}
-
 /* Turn queries and keys by their position, and put keys and values into the cache. */
 static void rope(Program *p, const Step *s, int index)
 {
@@ -182,8 +142,8 @@ static void rope(Program *p, const Step *s, int index)
         int position = p->first + begin;
         rotate(s, s->out[0] + (size_t)begin * q_width, s->q_heads, s->k->width, position);
         rotate(s, k, s->k->heads, s->k->width, position);
-        keep(p, s->k, k, position);
-        keep(p, s->v, s->out[2] + (size_t)begin * v_width, position);
+        cache_keep(p->kernels, s->k, k, position);
+        cache_keep(p->kernels, s->v, s->out[2] + (size_t)begin * v_width, position);
         /* Before this phase can be over: so every thread sees it, and stops at the same step. */
         if (*p->cancel) atomic_store_explicit(&p->last_step, (int)(s - p->steps), memory_order_relaxed);
     }

@@ -45,8 +45,6 @@ typedef struct {
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
     size_t panel_bytes;   /* of each thread in act.panel */
-    int8_t *rows;         /* [threads][row_bytes] a tile's tokens before they are interleaved */
-    size_t row_bytes;
     float *partial;       /* results of attention over part of the positions */
     size_t partial_floats;
     /* the run in progress */

@@ -65,12 +65,22 @@ struct Matrix {
     MatMul multiply;  /* NULL: a table, only looked up */
 };
 
-/* A cache of keys or values of one layer: [head][capacity][width]. */
+/* Keys or values of one layer. Keys lie in blocks of 16 positions, [head][position / 16][width][16], so
+ * that scores of 16 positions are a register; values lie by position, [head][position][row], rows padded
+ * to 16. As int8 there is a float16 scale for every 32 values of a position: for keys
+ * [head][position / 16][group][16], for values [head][position][group]. */
+enum { KEEP_F32, KEEP_F16, KEEP_Q8 };
+enum { KEY_BLOCK = 16, KEEP_GROUP = 32 };
 typedef struct {
     void *data;
-    int half; /* 1: float16, 0: float32 */
+    uint16_t *scale;
+    int type, keys; /* KEEP_…; whether it holds keys */
     int heads, capacity, width;
 } Cache;
+
+static inline int cache_row(const Cache *c) { return (c->width + 15) & ~15; }
+static inline int cache_groups(const Cache *c) { return (c->width + KEEP_GROUP - 1) / KEEP_GROUP; }
+static inline int cache_blocks(const Cache *c) { return (c->capacity + KEY_BLOCK - 1) / KEY_BLOCK; }
 
 /* One attention job: `tokens` queries at positions first..first+tokens-1 over cached positions. */
 typedef struct {
@@ -93,9 +103,10 @@ typedef struct {
     MatMul blocks[FORMATS_MAX]; /* packed block formats, in the order of blocks.h */
     /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
     void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
-    void (*quantise_row)(const float *x, int n, int8_t *q, float *scale, int32_t *sum);
+    /* into one lane of a tile: quads lie 4 * lanes bytes apart, scales and sums `lanes` apart */
+    void (*quantise_row)(const float *x, int n, int lanes, int8_t *q, float *scale, int32_t *sum);
     /* n is a multiple of 64: scale [n / BLOCK], sum [n / SPAN] */
-    void (*quantise_block)(const float *x, int n, int8_t *q, float *scale, int32_t *sum);
+    void (*quantise_block)(const float *x, int n, int lanes, int8_t *q, float *scale, int32_t *sum);
     /* one kv head, queries [t0, t1) of the job, cached positions [p0, p1) (causal). With `partial`
      * the unnormalised result goes there: per query row: value width floats, then max, then sum. */
     void (*attend)(const Attention *job, int kv_head, int t0, int t1, int p0, int p1, float *scratch, float *partial);
@@ -115,8 +126,16 @@ int kernels_available(const char *names[8]);
 /* The product for a type, and the form of its input; NULL for a type unknown here. */
 MatMul kernels_matmul(const Kernels *kernels, int type, int *form);
 
-/* Number of floats of scratch that attend() needs. */
-size_t attend_scratch(int key_width, int value_width, int q_heads_per_kv);
+/* Number of floats of scratch that attend() needs, and the most query rows that it takes. */
+size_t attend_scratch(int value_width);
+enum { QUERY_ROWS = 64 };
+
+/* Bytes of the data and of the scales of a cache. */
+size_t cache_data_bytes(const Cache *c);
+size_t cache_scale_bytes(const Cache *c);
+
+/* Put the vectors of all heads of one position into it. */
+void cache_keep(const Kernels *kernels, const Cache *c, const float *x, int position);
 
 /* Rows to float32: exact, in the order of the file. Returns 0, or -1 for a type unknown here. */
 int dequantise(int type, const uint8_t *data, int64_t n, float *out);

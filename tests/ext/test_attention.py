@@ -18,13 +18,13 @@ def isa(request, monkeypatch):
 class Attention:
     """A program of two steps: turn and keep, then attend."""
 
-    def __init__(self, *, heads, kv_heads, width, capacity, half, neox=True, threads=2, rope=True):
+    def __init__(self, *, heads, kv_heads, width, capacity, keep, neox=True, threads=2, rope=True):
         self.heads, self.kv_heads, self.width, self.neox = heads, kv_heads, width, neox
         self.engine = Engine(threads, 64)
         e = self.engine
         self.q, self.k = e.buffer(heads * width), e.buffer(kv_heads * width)
         self.v, self.out = e.buffer(kv_heads * width), e.buffer(heads * width)
-        keys, values = (e.cache(kv_heads, capacity, width, half) for _ in range(2))
+        keys, values = (e.cache(kv_heads, capacity, width, keep, part) for part in (True, False))
         self.inverse = (10000.0 ** (-np.arange(0, width, 2) / width)).astype(np.float32)
         if not rope:
             self.inverse = np.zeros(0, np.float32)
@@ -69,17 +69,17 @@ def draw(rng, tokens, heads, width):
     return rng.standard_normal((tokens, heads, width)).astype(np.float32)
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("keep", ["f32", "f16", "q8_0"])
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "width"), [(4, 4, 64), (8, 2, 32), (5, 1, 8), (3, 3, 20), (20, 5, 128)]
 )
 @pytest.mark.parametrize("neox", [True, False])
-def test_attention_in_one_block_and_in_pieces(isa, heads, kv_heads, width, half, neox):
+def test_attention_in_one_block_and_in_pieces(isa, heads, kv_heads, width, keep, neox):
     rng = np.random.default_rng(heads)
-    job = Attention(heads=heads, kv_heads=kv_heads, width=width, capacity=80, half=half, neox=neox)
+    job = Attention(heads=heads, kv_heads=kv_heads, width=width, capacity=80, keep=keep, neox=neox)
     q, k, v = (draw(rng, 60, n, width) for n in (heads, kv_heads, kv_heads))
     want = job.expected(q, k, v)
-    limit = 3e-3 if half else 2e-5
+    limit = {"f32": 2e-5, "f16": 3e-3, "q8_0": 5e-2}[keep]
     np.testing.assert_allclose(job.run(q, k, v, 0), want, atol=limit)
     for cut in (1, 7, 59):
         job.run(q[:cut], k[:cut], v[:cut], 0)
@@ -89,7 +89,7 @@ def test_attention_in_one_block_and_in_pieces(isa, heads, kv_heads, width, half,
 def test_one_token_over_many_positions_is_cut_in_parts_without_a_trace(isa):
     """Beyond 256 positions several threads share one token's positions."""
     rng = np.random.default_rng(0)
-    shape = {"heads": 4, "kv_heads": 2, "width": 32, "capacity": 1400, "half": False}
+    shape = {"heads": 4, "kv_heads": 2, "width": 32, "capacity": 1400, "keep": "f32"}
     several, single = Attention(**shape, threads=3), Attention(**shape, threads=1)
     q, k, v = (draw(rng, 1300, n, 32) for n in (4, 2, 2))
     want = several.expected(q, k, v)
@@ -104,7 +104,7 @@ def test_one_token_over_many_positions_is_cut_in_parts_without_a_trace(isa):
 
 
 def test_extreme_scores_stay_finite(isa):
-    job = Attention(heads=2, kv_heads=1, width=16, capacity=64, half=False, rope=False)
+    job = Attention(heads=2, kv_heads=1, width=16, capacity=64, keep="f32", rope=False)
     q = np.full((40, 2, 16), 300, np.float32)
     k = np.linspace(-300, 300, 40, dtype=np.float32)[:, None, None] * np.ones(
         (1, 1, 16), np.float32
@@ -115,7 +115,7 @@ def test_extreme_scores_stay_finite(isa):
 
 
 def test_tokens_beyond_the_cache_are_refused():
-    job = Attention(heads=1, kv_heads=1, width=8, capacity=10, half=False)
+    job = Attention(heads=1, kv_heads=1, width=8, capacity=10, keep="f32")
     with pytest.raises(ValueError, match="beyond"):
         job.engine.run(np.zeros(3, np.int32), 8, 0)
 
@@ -123,7 +123,7 @@ def test_tokens_beyond_the_cache_are_refused():
 def test_widths_that_do_not_agree_are_refused():
     e = Engine(1, 8)
     q, k = e.buffer(24), e.buffer(16)
-    keys = e.cache(2, 8, 8, False)
+    keys = e.cache(2, 8, 8, "f32", True)
     with pytest.raises(ValueError, match="agree"):
         e.rope(k, q, k, keys, keys, np.zeros(4, np.float32), True)
     with pytest.raises(ValueError, match="agree"):

@@ -10,7 +10,7 @@ def product(type, data, rows, cols, x, *, threads=1, add=None, bias=None, pack=T
     tokens = len(x)
     engine = Engine(threads, max(tokens, 16))
     source, out = engine.buffer(cols), engine.buffer(rows)
-    engine.cache(1, tokens, 16, False)
+    engine.cache(1, tokens, 16, "f32", False)
     matrix = engine.matrix(type, data, rows, cols, pack=pack)
     engine.norm(source, None, 1e-5, [matrix])
     engine.linear([matrix], [out], None if bias is None else [bias], add=add is not None)

@@ -10,7 +10,7 @@ from backend.settings import Settings
 def add_loading(parser: ArgumentParser) -> None:
     """Add how to load."""
     parser.add_argument("--context", type=int, help="tokens of context")
-    parser.add_argument("--kv", choices=("auto", "f16", "f32"), help="type of the KV cache")
+    parser.add_argument("--kv", choices=("auto", "f16", "f32", "q8_0"), help="type of the KV cache")
     parser.add_argument("--threads", "-t", type=int, help="threads (default: physical cores)")
 
 
