@@ -14,6 +14,8 @@ class Engine:
     max_tokens: int
     buffer_bytes: int
     cache_bytes: int
+    keep: int
+    exact_share: float
     def __init__(self, threads: int, max_tokens: int) -> None: ...
     def matrix(
         self,
@@ -23,6 +25,7 @@ class Engine:
         cols: int,
         pack: bool = True,
         mapped: bool = False,
+        split: bool = False,
     ) -> MatrixRef: ...
     def buffer(self, width: int) -> Buffer: ...
     def cache(self, heads: int, capacity: int, width: int, type: str, keys: bool) -> KVCache: ...

@@ -76,6 +76,9 @@ cdef class Engine:
         free(self.p.act.block_sum)
         free(self.p.act.panel)
         free(self.candidates)
+        free(self.p.low)
+        free(self.p.high)
+        free(self.p.list)
 
     @property
     def threads(self):
@@ -87,13 +90,15 @@ cdef class Engine:
 
     # --- parts ---------------------------------------------------------------------------------
 
-    def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True, bint mapped=False):
+    def matrix(self, int type, const uint8_t[::1] data, int rows, int cols, bint pack=True, bint mapped=False,
+               bint split=False):
         """Take a tensor of `rows` rows of `cols` values as it lies in a file.
 
         With `pack`, all but float types go into a faster layout, which alone can be multiplied; if `data` is `mapped` from a file, its
-        pages are then given back (on any other memory that would lose it).
+        pages are then given back (on any other memory that would lose it). An output matrix may be `split`,
+        so that the greatest logits of a token are found without reading all of it: see `keep`.
         """
-        ref = make_matrix(type, data, rows, cols, pack, mapped, self.p.kernels, self.p.pool)
+        ref = make_matrix(type, data, rows, cols, pack, mapped, split, self.p.kernels, self.p.pool)
         self.keep.append(ref)
         return ref
 
@@ -238,6 +243,10 @@ cdef class Engine:
         self.p.partial = <float *>memory(self.partial_need * 4)
         self.buffer_bytes += self.p.panel_bytes * threads + values * 6 + values // BLOCK * 12 + self.p.scratch_floats * threads * 4 + self.partial_need * 4
         self.vocab = vocab
+        cdef size_t groups = (vocab + ROW_GROUP - 1) // ROW_GROUP
+        self.p.low = <float *>memory(groups * 4)
+        self.p.high = <float *>memory(groups * 4)
+        self.p.list = <int *>memory(groups * sizeof(int))
         if pool_reserve(self.p.pool, program_phases(self.p.count)):
             raise MemoryError
         self.candidates = <Candidate *>memory(<size_t>vocab * 8)
@@ -260,6 +269,24 @@ cdef class Engine:
         with nogil:
             cancelled = program_run(&self.p, &ids[0], tokens, first, logits_from)
         return not cancelled
+
+    @property
+    def keep(self):
+        """How many of the greatest logits of a single token must be exact; 0: all.
+
+        The others are then estimates from the upper bits of a split output matrix. A logit among the
+        greatest is taken for a lesser one about once in 10^8 (see `screen` in kernels/blocks.inc).
+        """
+        return self.p.keep
+
+    @keep.setter
+    def keep(self, int count):
+        self.p.keep = count if 0 <= count <= KEEP_MAX else 0
+
+    @property
+    def exact_share(self):
+        """Share of a split matrix whose lower bits were read, over all tokens so far."""
+        return self.p.exact / self.p.screened if self.p.screened else 1.0
 
     def seconds(self):
         """Return the time spent so far by kind of step."""

@@ -17,6 +17,7 @@ cdef extern from "kernels/sterna.h" nogil:
         TYPE_TERNARY
         TYPE_TRITS
         TYPE_PACKED
+        TYPE_SPLIT
         TRIT_COLUMNS
         PACK_UNEVEN
         PACK_NO_TRITS
@@ -40,6 +41,7 @@ cdef extern from "kernels/sterna.h" nogil:
         int type, rows, cols, form
         size_t row_bytes
         const uint8_t *data
+        const uint8_t *fine
         const float *scale
         void (*multiply)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil
 
@@ -70,7 +72,11 @@ cdef extern from "kernels/blocks.h" nogil:
     ctypedef struct Format:
         const char *name
         int type
+    enum:
+        SPLIT_COARSE
+        SPLIT_FINE
     const Format *format_of(int type)
+    void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse, uint8_t *fine)
     size_t blocks_group_bytes(const Format *f, int cols)
     void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 
@@ -98,6 +104,7 @@ cdef extern from "kernels/program.h" nogil:
         STEP_KINDS
         MAX_OUTPUTS
         MAX_PARTS
+        KEEP_MAX
 
     ctypedef struct Step:
         int kind
@@ -128,6 +135,11 @@ cdef extern from "kernels/program.h" nogil:
         size_t panel_bytes
         float *partial
         size_t partial_floats
+        int keep
+        float *low
+        float *high
+        int *list
+        double screened, exact
         int *cancel
         double seconds[6]
 

@@ -13,8 +13,10 @@ cdef class MatrixRef:
     cdef object owner
     cdef void *packed
     cdef size_t size
+    cdef void *fine
+    cdef size_t fine_size
     cdef float *scales
 
 
 cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
-                           const Kernels *kernels, Pool *pool)
+                           bint split, const Kernels *kernels, Pool *pool)

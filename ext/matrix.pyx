@@ -15,6 +15,7 @@ cdef extern from "<sys/mman.h>" nogil:
     int MADV_DONTNEED
     int MADV_HUGEPAGE
 
+TYPE_Q6_K = 14
 TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
 
 
@@ -49,11 +50,14 @@ cdef struct Packing:
     const uint8_t *data
     size_t row_bytes
     uint8_t *packed
+    uint8_t *fine  # of TYPE_SPLIT
     float *scale
     int found  # PACK_… of any group
 
 
 cdef size_t _group_bytes(const Packing *p) noexcept nogil:
+    if p.packing == TYPE_SPLIT:
+        return <size_t>(p.cols // 256) * SPLIT_COARSE
     if p.format != NULL:
         return blocks_group_bytes(p.format, p.cols)
     return ternary_group_bytes(p.packing, p.cols)
@@ -69,6 +73,10 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
             data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
+            if p.packing == TYPE_SPLIT:
+                split_pack_group(data, p.row_bytes, rows, p.cols, p.packed + g * size,
+                                 p.fine + g * <size_t>(p.cols // 256) * SPLIT_FINE)
+                continue
             if p.format != NULL:
                 blocks_pack_group(p.format, data, p.row_bytes, rows, p.cols, p.packed + g * size)
                 continue
@@ -84,6 +92,7 @@ cdef class MatrixRef:
 
     def __dealloc__(self):
         free(self.packed)
+        free(self.fine)
         free(self.scales)
 
     @property
@@ -97,6 +106,11 @@ cdef class MatrixRef:
     @property
     def bytes(self):
         """Bytes that one pass over the matrix reads."""
+        return self.size + self.fine_size
+
+    @property
+    def coarse_bytes(self):
+        """Bytes that choosing the greatest of its products reads at least."""
         return self.size
 
     @property
@@ -119,6 +133,10 @@ cdef bint _run_packing(MatrixRef ref, Packing *job, Pool *pool) except -1:
     ref.size = groups * _group_bytes(job)
     ref.packed = memory(ref.size)
     job.packed, job.found = <uint8_t *>ref.packed, 0
+    if job.packing == TYPE_SPLIT:
+        ref.fine_size = groups * <size_t>(job.cols // 256) * SPLIT_FINE
+        ref.fine = memory(ref.fine_size)
+        job.fine = <uint8_t *>ref.fine
     with nogil:
         pool_run(pool, _pack, job)
     if job.found & PACK_UNEVEN or (job.packing == TYPE_TRITS and job.found & PACK_NO_TRITS):
@@ -128,7 +146,7 @@ cdef bint _run_packing(MatrixRef ref, Packing *job, Pool *pool) except -1:
     return True
 
 
-cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped):
+cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped, bint split):
     cdef int rows = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
     cdef Packing job
     job.type, job.rows, job.cols, job.format = ref.m.type, ref.m.rows, ref.m.cols, NULL
@@ -149,6 +167,8 @@ cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped
             ref.scales = NULL
     if not done:
         job.format, job.packing = format_of(ref.m.type), TYPE_PACKED + ref.m.type
+        if split and ref.m.type == TYPE_Q6_K:
+            job.packing = TYPE_SPLIT
         if job.format == NULL:
             raise ValueError(f"type {ref.m.type} cannot be packed")
         _run_packing(ref, &job, pool)
@@ -161,11 +181,12 @@ cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped
     ref.m.type = job.packing
     ref.m.row_bytes = ref.size // rows
     ref.m.data = <const uint8_t *>ref.packed
+    ref.m.fine = <const uint8_t *>ref.fine
     ref.m.scale = ref.scales
 
 
 cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
-                           const Kernels *kernels, Pool *pool):
+                           bint split, const Kernels *kernels, Pool *pool):
     """Take a tensor; see `Engine.matrix`."""
     cdef size_t row = type_row_bytes(type, cols)
     cdef size_t need = rows * row + (4 if type == TYPE_I2_S else 0)
@@ -176,7 +197,7 @@ cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols
     ref.m.data = &data[0]
     ref.size = rows * row
     if pack and (type in TERNARY_TYPES or format_of(type) != NULL):
-        _pack_matrix(ref, kernels, pool, mapped)
+        _pack_matrix(ref, kernels, pool, mapped, split)
     if not ref.packed:
         ref.owner = data
     ref.m.multiply = <Multiply>kernels_matmul(kernels, ref.m.type, &ref.m.form)

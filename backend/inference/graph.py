@@ -13,6 +13,7 @@ from backend.errors import SternaError
 from backend.inference.hyper import Hyper
 from backend.inference.weights import Weights
 from ext.engine import Buffer, Engine
+from ext.matrix import MatrixRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Graph:
     """What a caller needs of the finished program."""
 
     logits: Buffer
-    weight_bytes: int  # bytes of matrices that one token reads
+    layer_bytes: int  # of the matrices of all layers: what a token reads beside the output matrix
+    head: MatrixRef
 
 
 def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
@@ -45,9 +47,8 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
     engine.embed(table, x)
     # Tied embeddings are read by rows here and packed for the product at the end; packed first, for
     # then its file's pages are gone before the rest needs memory.
-    head = w.matrix(
-        "output.weight" if "output.weight" in w else "token_embd.weight", h.vocab, h.embedding
-    )
+    output = "output.weight" if "output.weight" in w else "token_embd.weight"
+    head = w.matrix(output, h.vocab, h.embedding, output=True)
     for layer in range(h.layers):
         p = f"blk.{layer}."
         wq = w.matrix(p + "attn_q.weight", q_width, h.embedding)
@@ -86,7 +87,7 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
     engine.linear([head], [logits], last_only=True)
     engine.finish(h.vocab)
     _refuse_unknown(w, h)
-    return Graph(logits=logits, weight_bytes=read + head.bytes)
+    return Graph(logits=logits, layer_bytes=read, head=head)
 
 
 def _sub_norm(w: Weights, h: Hyper, name: str, width: int) -> npt.NDArray[np.float32] | None:

@@ -13,7 +13,7 @@ from backend.gguf import GGUFFile, ModelCard, describe, open_gguf, require_model
 from backend.inference import memory
 from backend.inference.graph import Graph, build
 from backend.inference.hyper import Hyper, read_hyper
-from backend.inference.sampling import GenerationReport, Sampling, Token
+from backend.inference.sampling import GenerationReport, Sampling, Token, greatest_needed
 from backend.inference.stopping import StopStrings
 from backend.inference.tokenizer import Tokenizer
 from backend.inference.weights import Weights
@@ -54,7 +54,9 @@ class Model:
     @property
     def bytes_per_token(self) -> int:
         """Bytes of weights that one token of a reply reads."""
-        return self._graph.weight_bytes
+        head = self._graph.head
+        lower = (head.bytes - head.coarse_bytes) * self._engine.exact_share
+        return self._graph.layer_bytes + head.coarse_bytes + round(lower)
 
     def close(self) -> None:
         """Give everything back."""
@@ -73,6 +75,7 @@ class Model:
         """Return the logits after each of `ids`, run from an empty cache: float32 [n_tokens, n_vocab]."""
         checked = self._checked(ids)
         self._engine.resume()
+        self._engine.keep = 0
         self._cached = []
         parts = []
         for first in range(0, len(checked), BLOCK_TOKENS):
@@ -90,6 +93,7 @@ class Model:
         when the prompt leaves no room for an answer.
         """
         sampling = sampling or Sampling()
+        self._engine.keep = greatest_needed(sampling)
         prompt = self._checked(ids)
         if len(prompt) >= self.context:
             raise SternaError(
@@ -112,6 +116,7 @@ class Model:
     def run_tokens(self, ids: npt.NDArray[np.int32], count: int) -> None:
         """Run and sample `count` tokens one by one after what the cache holds, as in an answer."""
         state, recent = np.array([1], dtype=np.uint64), np.zeros(0, np.int32)
+        self._engine.keep = greatest_needed(Sampling())
         for i in range(count):
             if not self._step(int(ids[i % len(ids)])):
                 return

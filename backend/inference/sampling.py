@@ -51,12 +51,24 @@ class Sampling:
             raise SternaError("bad_argument", "A stop string is empty.", "Leave it out.")
 
 
+def greatest_needed(s: Sampling) -> int:
+    """Return how many of the greatest logits decide the next token; 0: all of them.
+
+    A penalty above 1 may push as many of them aside as it looks back; one below 1 may lift any.
+    """
+    best = 1 if s.temperature <= 0 else s.top_k
+    if not best or s.repeat_penalty < 1:
+        return 0
+    return best + (s.repeat_window if s.repeat_penalty > 1 else 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One step of a reply.
 
     `text` is what can be shown by now: whole characters, and nothing that may turn out to be the
-    start of a stop string; it may be empty. `logprob` is ln p under the model itself.
+    start of a stop string; it may be empty. `logprob` is ln p under the model itself; how
+    much all unlikely tokens weigh together may be estimated (see `Engine.keep`).
     """
 
     id: int

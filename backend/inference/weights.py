@@ -21,8 +21,13 @@ class Weights:
     def __contains__(self, name: str) -> bool:
         return name in self._file.tensors
 
-    def matrix(self, name: str, rows: int, cols: int, *, table: bool = False) -> MatrixRef:
-        """Return a matrix of `rows` outputs and `cols` inputs; a `table` is read row by row."""
+    def matrix(
+        self, name: str, rows: int, cols: int, *, table: bool = False, output: bool = False
+    ) -> MatrixRef:
+        """Return a matrix of `rows` outputs and `cols` inputs.
+
+        A `table` is read row by row; the `output` matrix may be laid out for choosing among its rows.
+        """
         info = self._take(name, (cols, rows))
         if row_bytes(info.type, cols) == 0 or (table and info.type == 36):
             raise SternaError(
@@ -31,7 +36,7 @@ class Weights:
                 "Take another quant of this model, or serve it by an endpoint such as Ollama or llama-server.",
             )
         matrix = self._engine.matrix(
-            info.type, self._file.data(name), rows, cols, pack=not table, mapped=True
+            info.type, self._file.data(name), rows, cols, not table, mapped=True, split=output
         )
         scale = name.removesuffix(".weight") + ".scale"
         if scale in self:

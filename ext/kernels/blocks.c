@@ -95,3 +95,23 @@ void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, i
         }
     }
 }
+
+void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse, uint8_t *fine)
+{
+    const Format *f = &formats[FORMAT_q6_k];
+    Parts p;
+    memset(coarse, 0, (size_t)(cols / 256) * SPLIT_COARSE);
+    memset(fine, 0, (size_t)(cols / 256) * SPLIT_FINE);
+    for (int b = 0; b < cols / 256; b++, coarse += SPLIT_COARSE, fine += SPLIT_FINE)
+        for (int r = 0; r < rows; r++) {
+            uint8_t half[STRIPE];
+            f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
+            pack_scales(f, &p, 0, r, coarse);
+            for (int k = 0; k < 256; k += STRIPE) {
+                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] >> 3;
+                pack_stripe(half, 3, r, coarse + 320 + k / STRIPE * 3 * 64);
+                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] & 7;
+                pack_stripe(half, 3, r, fine + k / STRIPE * 3 * 64);
+            }
+        }
+}

@@ -90,8 +90,70 @@ static void linear_rows(const Program *p, const Step *s, const Act *a, int i, in
             p->kernels->add(s->out[i] + (size_t)t * width + begin, s->bias[i] + begin, end - begin);
 }
 
+/* The value that `keep` of the `n` values reach or exceed. */
+static float reached(const float *x, int n, int keep)
+{
+    float best[KEEP_MAX]; /* a heap, the least on top */
+    int held = 0;
+    for (int i = 0; i < n; i++) {
+        int at;
+        if (held < keep) {
+            for (at = held++; at > 0 && best[(at - 1) / 2] > x[i]; at = (at - 1) / 2) best[at] = best[(at - 1) / 2];
+        } else if (x[i] > best[0]) {
+            at = 0;
+            for (int c = 1; c < held; c = 2 * at + 1) {
+                if (c + 1 < held && best[c + 1] < best[c]) c++;
+                if (best[c] >= x[i]) break;
+                best[at] = best[c];
+                at = c;
+            }
+        } else {
+            continue;
+        }
+        best[at] = x[i];
+    }
+    return held < keep ? -INFINITY : best[0];
+}
+
+static void list_groups(Program *p, int groups)
+{
+    float least = reached(p->low, groups, p->keep);
+    p->listed = 0;
+    for (int g = 0; g < groups; g++)
+        if (!(p->high[g] < least)) p->list[p->listed++] = g;
+    p->screened += groups;
+    p->exact += p->listed;
+}
+
+/* One token by a split matrix: estimates for all rows, exact values where one of the greatest may be. */
+static void screen(Program *p, const Step *s, int index)
+{
+    const Matrix *m = s->matrix[0];
+    int begin, end, rows = m->rows, groups = (rows + ROW_GROUP - 1) / ROW_GROUP;
+    Act a = input(p, s, m->cols, index);
+    pool_open(p->pool, index, groups, 4);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int row1 = end * ROW_GROUP < rows ? end * ROW_GROUP : rows;
+        p->kernels->screen(m, begin * ROW_GROUP, row1, &a, s->out[0], p->low + begin, p->high + begin);
+    }
+    pool_close(p->pool, index);
+    pool_open(p->pool, index, 1, 1);
+    while (pool_take(p->pool, index, &begin, &end)) list_groups(p, groups);
+    pool_close(p->pool, index);
+    pool_open(p->pool, index, p->listed, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        int row0 = p->list[begin] * ROW_GROUP, row1 = row0 + ROW_GROUP < rows ? row0 + ROW_GROUP : rows;
+        m->multiply(m, row0, row1, &a, s->out[0], s->out_width[0]);
+    }
+    pool_close(p->pool, index);
+}
+
 static void linear(Program *p, const Step *s, int index)
 {
+    if (s->matrix[0]->type == TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep) {
+        screen(p, s, index);
+        return;
+    }
     int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
     Act a = input(p, s, s->matrix[0]->cols, index);
     a.add = s->add;
@@ -247,7 +309,7 @@ static void run(void *context, Pool *pool, int index)
     }
 }
 
-int program_phases(int steps) { return 2 * steps; } /* attention takes two */
+int program_phases(int steps) { return 2 * steps + 2; } /* attention takes two, the output matrix three */
 
 int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
 {

@@ -50,6 +50,10 @@ typedef struct {
     /* the run in progress */
     const int32_t *ids;
     int tokens, first, logits_from;
+    int keep;             /* of one token, so many of the greatest logits must be exact; 0: all */
+    float *low, *high;    /* of each group of rows of a split matrix: see Kernels.screen */
+    int *list, listed;    /* groups that may hold one of the greatest */
+    double screened, exact; /* groups so far: looked at, and read whole */
     _Atomic int last_step; /* where to stop: lowered by whoever sees `cancel` */
     volatile int *cancel;
     double seconds[STEP_KINDS]; /* spent by kind of step, as thread 0 saw it */
@@ -63,5 +67,8 @@ int program_run(Program *p, const int32_t *ids, int tokens, int first, int logit
 
 /* Greatest number of parts in which attention is cut for one token. */
 enum { MAX_PARTS = 32 };
+
+/* Greatest `keep`. */
+enum { KEEP_MAX = 256 };
 
 #endif

@@ -56,6 +56,10 @@ MatMul kernels_matmul(const Kernels *k, int type, int *form)
         *form = ACT_BLOCK;
         return f ? k->blocks[f - formats] : NULL;
     }
+    if (type == TYPE_SPLIT) {
+        *form = ACT_BLOCK;
+        return k->split;
+    }
     *form = type == TYPE_TERNARY || type == TYPE_TRITS ? ACT_ROW : ACT_FLOAT;
     switch (type) {
     case TYPE_TERNARY: return k->ternary;

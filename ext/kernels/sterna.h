@@ -10,7 +10,8 @@ enum {
     TYPE_F32 = 0, TYPE_F16 = 1, TYPE_BF16 = 30, TYPE_TQ1_0 = 34, TYPE_TQ2_0 = 35, TYPE_I2_S = 36,
     /* our own packings, made at load: ternary in two bits, and in five trits a byte; any block format,
      * 16 rows interleaved (TYPE_PACKED + its GGUF type) */
-    TYPE_TERNARY = 1000, TYPE_TRITS = 1001, TYPE_PACKED = 2000
+    TYPE_TERNARY = 1000, TYPE_TRITS = 1001, TYPE_PACKED = 2000,
+    TYPE_SPLIT = 1002 /* packed Q6_K in two halves: see blocks.h, "split" */
 };
 
 /* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */
@@ -61,6 +62,7 @@ struct Matrix {
     int form;         /* ACT_… */
     size_t row_bytes; /* bytes of a row in `data`; of a packed matrix, on average */
     const uint8_t *data;
+    const uint8_t *fine; /* TYPE_SPLIT: the lower bits */
     const float *scale; /* ternary packings: one a row, padded to ROW_GROUP */
     MatMul multiply;  /* NULL: a table, only looked up */
 };
@@ -101,6 +103,10 @@ typedef struct {
     MatMul ternary, trits; /* trits: NULL where it would not pay */
     MatMul f32, f16, bf16;
     MatMul blocks[FORMATS_MAX]; /* packed block formats, in the order of blocks.h */
+    MatMul split;                /* TYPE_SPLIT, exact */
+    /* One token by the upper bits alone: estimates to `out`; for each group of rows the greatest value
+     * that one of them has at least (`low`) and that none exceeds (`high`), but for chance. */
+    void (*screen)(const Matrix *m, int row0, int row1, const Act *a, float *out, float *low, float *high);
     /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
     void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
     /* into one lane of a tile: quads lie 4 * lanes bytes apart, scales and sums `lanes` apart */

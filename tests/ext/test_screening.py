@@ -1,0 +1,101 @@
+"""Finding the greatest logits of a split output matrix without reading all of it."""
+
+import blocks
+import numpy as np
+import pytest
+
+from ext import cpu
+from ext.engine import Engine
+
+ISAS = cpu.available()
+
+
+@pytest.fixture(params=ISAS)
+def isa(request, monkeypatch):
+    monkeypatch.setenv("STERNA_ISA", request.param)
+    return request.param
+
+
+class Head:
+    """One product with an output matrix in Q6_K, split or whole."""
+
+    def __init__(self, data, rows, cols, *, split, threads=2):
+        self.engine = e = Engine(threads, 32)
+        self.source, self.out = e.buffer(cols), e.buffer(rows)
+        e.cache(1, 32, 16, "f32", True)
+        self.matrix = e.matrix(blocks.Q6_K, data, rows, cols, split=split)
+        e.norm(self.source, None, 1e-5, [self.matrix], True)
+        e.linear([self.matrix], [self.out], last_only=True)
+        e.finish(rows)
+
+    def run(self, x, keep=0):
+        self.engine.keep = keep
+        self.engine.write(self.source, np.ascontiguousarray(x, np.float32))
+        assert self.engine.run(np.zeros(len(x), np.int32), 0, 0)
+        return self.engine.read(self.out, len(x))
+
+
+def natural(rng, rows, cols):
+    """Rows of normal weights as Q6_K holds them: scales by the largest of 16, d of a few thousandths."""
+    data = blocks.random_bytes(rng, blocks.Q6_K, rows, cols).reshape(-1, 210)
+    codes = np.clip(np.rint(rng.standard_normal((len(data), 256)) * 11) + 32, 0, 63).astype(
+        np.uint8
+    )
+    half = codes.reshape(-1, 2, 4, 32)
+    data[:, :128] = np.concatenate(
+        [half[:, :, :2].reshape(-1, 2, 64) & 15 | (half[:, :, 2:].reshape(-1, 2, 64) & 15) << 4], -1
+    ).reshape(-1, 128)
+    top = half >> 4
+    data[:, 128:192] = (
+        top[:, :, 0] | top[:, :, 1] << 2 | top[:, :, 2] << 4 | top[:, :, 3] << 6
+    ).reshape(-1, 64)
+    data[:, 192:208] = rng.integers(60, 120, (len(data), 16))
+    data[:, 208:] = np.full(len(data), 2e-4, np.float16).view(np.uint8).reshape(-1, 2)
+    return data.reshape(-1)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 13])
+def test_both_halves_together_are_the_whole(isa, tokens):
+    rng = np.random.default_rng(0)
+    data = blocks.random_bytes(rng, blocks.Q6_K, 100, 512)
+    x = rng.standard_normal((tokens, 512))
+    whole, split = (Head(data, 100, 512, split=s).run(x) for s in (False, True))
+    np.testing.assert_array_equal(whole, split)
+
+
+@pytest.mark.parametrize("keep", [1, 40, 250])
+def test_the_greatest_are_exact_and_the_rest_is_below(isa, keep):
+    rng = np.random.default_rng(keep)
+    data = natural(rng, 5000, 512)
+    head = Head(data, 5000, 512, split=True)
+    for _ in range(20):
+        x = rng.standard_normal((1, 512))
+        x[0, :3] *= rng.integers(1, 40)  # a few values that are far larger, as in real models
+        exact, found = head.run(x)[0], head.run(x, keep)[0]
+        best = np.argsort(-exact, kind="stable")[:keep]
+        np.testing.assert_array_equal(found[best], exact[best])
+        others = np.delete(found, best)
+        assert others.max() <= exact[best].min()
+    assert keep > 1 or head.engine.exact_share < 0.9
+
+
+def test_little_is_read_when_one_row_stands_out(isa):
+    rng = np.random.default_rng(3)
+    data = natural(rng, 4000, 768)
+    head = Head(data, 4000, 768, split=True)
+    row = blocks.as_float(blocks.Q6_K, data.reshape(4000, -1)[1234].copy(), 1, 768)
+    found = head.run(row + rng.standard_normal(768) * row.std(), 1)[0]
+    assert found.argmax() == 1234
+    assert head.engine.exact_share < 0.02
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 1e38])
+def test_what_is_no_number_does_no_harm(isa, bad):
+    rng = np.random.default_rng(5)
+    head = Head(natural(rng, 160, 256), 160, 256, split=True)
+    x = rng.standard_normal((1, 256))
+    x[0, 7] = bad
+    head.run(x, 5)
+    head.run(np.full((1, 256), bad), 5)
+    clean = rng.standard_normal((1, 256))
+    np.testing.assert_array_equal(head.run(clean, 160), head.run(clean))
