@@ -11,7 +11,7 @@ from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ext.kernels cimport *
-from ext.matrix cimport MatrixRef, make_matrix, memory
+from ext.matrix cimport Arena, MatrixRef, make_matrix, memory
 
 from ext import cpu
 
@@ -40,7 +40,8 @@ cdef class Engine:
     """The program of one model with its threads and buffers."""
 
     cdef Program p
-    cdef list keep
+    cdef list held
+    cdef Arena arena
     cdef int capacity, steps_room, widest
     cdef int cancelled
     cdef Candidate *candidates
@@ -57,7 +58,8 @@ cdef class Engine:
         self.p.kernels = kernels_select(encoded)
         self.p.max_tokens = max_tokens
         self.p.cancel = &self.cancelled
-        self.keep = []
+        self.held = []
+        self.arena = Arena()
         self.p.pool = pool_create(threads)
         if self.p.pool == NULL:
             raise MemoryError("cannot start the threads")
@@ -98,8 +100,8 @@ cdef class Engine:
         pages are then given back (on any other memory that would lose it). An output matrix may be `split`,
         so that the greatest logits of a token are found without reading all of it: see `keep`.
         """
-        ref = make_matrix(type, data, rows, cols, pack, mapped, split, self.p.kernels, self.p.pool)
-        self.keep.append(ref)
+        ref = make_matrix(type, data, rows, cols, pack, mapped, split, self.arena, self.p.kernels, self.p.pool)
+        self.held.append(ref)
         return ref
 
     def buffer(self, int width):
@@ -109,7 +111,7 @@ cdef class Engine:
         b.data = <float *>memory(bytes)
         b.width = width
         self.buffer_bytes += bytes
-        self.keep.append(b)
+        self.held.append(b)
         return b
 
     def cache(self, int heads, int capacity, int width, str type, bint keys):
@@ -122,7 +124,7 @@ cdef class Engine:
         c.scale = <uint16_t *>memory(cache_scale_bytes(c) or 1)
         self.cache_bytes += cache_data_bytes(c) + cache_scale_bytes(c)
         self.capacity = capacity
-        self.keep.append(cache)
+        self.held.append(cache)
         return cache
 
     # --- steps ---------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ cdef class Engine:
         cdef const float[::1] view = np.ascontiguousarray(values, dtype=np.float32)
         if view.shape[0] != width:
             raise ValueError(f"{view.shape[0]} values where {width} are needed")
-        self.keep.append(view)
+        self.held.append(view)
         return &view[0]
 
     def embed(self, MatrixRef table, Buffer out, float scale=1):

@@ -8,7 +8,16 @@ ctypedef void (*Multiply)(const Matrix *, int, int, const Act *, float *, int) n
 cdef void *memory(size_t bytes) except NULL
 
 
+cdef class Arena:
+    cdef void **slabs
+    cdef int count
+    cdef size_t used, size
+    cdef void *take(self, size_t bytes) except NULL
+    cdef void drop(self, size_t bytes) noexcept
+
+
 cdef class MatrixRef:
+    cdef Arena arena
     cdef Matrix m
     cdef object owner
     cdef void *packed
@@ -19,4 +28,4 @@ cdef class MatrixRef:
 
 
 cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
-                           bint split, const Kernels *kernels, Pool *pool)
+                           bint split, Arena arena, const Kernels *kernels, Pool *pool)

@@ -2,7 +2,7 @@
 """Weight matrices as the kernels take them: as they lie in a file, or packed into a faster layout."""
 
 from libc.stdint cimport uint8_t, uintptr_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from ext.kernels cimport *
@@ -16,6 +16,7 @@ cdef extern from "<sys/mman.h>" nogil:
     int MADV_HUGEPAGE
 
 TYPE_Q6_K = 14
+cdef size_t SLAB = 64 << 20  # bytes; what is never used of it is never touched
 TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
 
 
@@ -34,6 +35,37 @@ cdef void *memory(size_t bytes) except NULL:
     else:
         memset(p, 0, size)
     return p
+
+
+cdef class Arena:
+    """Memory for the matrices of a model, side by side on huge pages. It is given back as a whole."""
+
+    def __cinit__(self):
+        self.slabs, self.count, self.used, self.size = NULL, 0, 0, 0
+
+    def __dealloc__(self):
+        for i in range(self.count):
+            free(self.slabs[i])
+        free(self.slabs)
+
+    cdef void *take(self, size_t bytes) except NULL:
+        cdef void **grown
+        bytes = (bytes + 63) // 64 * 64
+        if self.used + bytes > self.size:
+            grown = <void **>realloc(self.slabs, (self.count + 1) * sizeof(void *))
+            if grown == NULL:
+                raise MemoryError
+            self.slabs = grown
+            self.size, self.used = max(bytes, SLAB), 0
+            self.slabs[self.count] = memory(self.size)
+            self.count += 1
+        cdef void *place = <uint8_t *>self.slabs[self.count - 1] + self.used
+        self.used += bytes
+        return place
+
+    cdef void drop(self, size_t bytes) noexcept:
+        """Forget what was taken last."""
+        self.used -= (bytes + 63) // 64 * 64
 
 
 cdef _give_back(const uint8_t *data, size_t size):
@@ -90,11 +122,6 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
 cdef class MatrixRef:
     """A weight matrix: `rows` outputs by `cols` inputs."""
 
-    def __dealloc__(self):
-        free(self.packed)
-        free(self.fine)
-        free(self.scales)
-
     @property
     def rows(self):
         return self.m.rows
@@ -127,43 +154,42 @@ cdef class MatrixRef:
             self.scales[i] *= factor
 
 
-cdef bint _run_packing(MatrixRef ref, Packing *job, Pool *pool) except -1:
+cdef bint _run_packing(MatrixRef ref, Arena arena, Packing *job, Pool *pool) except -1:
     """Pack; return whether the packing holds the matrix exactly."""
     cdef int groups = (job.rows + ROW_GROUP - 1) // ROW_GROUP
     ref.size = groups * _group_bytes(job)
-    ref.packed = memory(ref.size)
+    ref.packed = arena.take(ref.size)
     job.packed, job.found = <uint8_t *>ref.packed, 0
     if job.packing == TYPE_SPLIT:
         ref.fine_size = groups * <size_t>(job.cols // 256) * SPLIT_FINE
-        ref.fine = memory(ref.fine_size)
+        ref.fine = arena.take(ref.fine_size)
         job.fine = <uint8_t *>ref.fine
     with nogil:
         pool_run(pool, _pack, job)
     if job.found & PACK_UNEVEN or (job.packing == TYPE_TRITS and job.found & PACK_NO_TRITS):
-        free(ref.packed)
+        arena.drop(ref.size)
         ref.packed = NULL
         return False
     return True
 
 
-cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped, bint split):
+cdef _pack_matrix(MatrixRef ref, Arena arena, const Kernels *kernels, Pool *pool, bint mapped, bint split):
     cdef int rows = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
     cdef Packing job
     job.type, job.rows, job.cols, job.format = ref.m.type, ref.m.rows, ref.m.cols, NULL
     job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
     cdef bint done = False
     if ref.m.type in TERNARY_TYPES:
-        ref.scales = <float *>memory(rows * 4)
+        ref.scales = <float *>arena.take(rows * 4)
         job.scale = ref.scales
         for packing in [TYPE_TRITS, TYPE_TERNARY]:
             if packing == TYPE_TRITS and kernels.trits == NULL:
                 continue
             job.packing = packing
-            done = _run_packing(ref, &job, pool)
+            done = _run_packing(ref, arena, &job, pool)
             if done:
                 break
         if not done:  # its blocks differ in scale: no BitNet weights, it runs as any block format
-            free(ref.scales)
             ref.scales = NULL
     if not done:
         job.format, job.packing = format_of(ref.m.type), TYPE_PACKED + ref.m.type
@@ -171,7 +197,7 @@ cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped
             job.packing = TYPE_SPLIT
         if job.format == NULL:
             raise ValueError(f"type {ref.m.type} cannot be packed")
-        _run_packing(ref, &job, pool)
+        _run_packing(ref, arena, &job, pool)
     if ref.m.type == TYPE_I2_S:
         scale = (<const float *>(ref.m.data + ref.m.rows * ref.m.row_bytes))[0]
         for i in range(rows):
@@ -186,18 +212,19 @@ cdef _pack_matrix(MatrixRef ref, const Kernels *kernels, Pool *pool, bint mapped
 
 
 cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
-                           bint split, const Kernels *kernels, Pool *pool):
+                           bint split, Arena arena, const Kernels *kernels, Pool *pool):
     """Take a tensor; see `Engine.matrix`."""
     cdef size_t row = type_row_bytes(type, cols)
     cdef size_t need = rows * row + (4 if type == TYPE_I2_S else 0)
     if row == 0 or rows <= 0 or <size_t>data.shape[0] < need:
         raise ValueError(f"type {type}, {rows} x {cols}: {data.shape[0]} bytes do not fit")
     cdef MatrixRef ref = MatrixRef.__new__(MatrixRef)
+    ref.arena = arena
     ref.m.type, ref.m.rows, ref.m.cols, ref.m.row_bytes = type, rows, cols, row
     ref.m.data = &data[0]
     ref.size = rows * row
     if pack and (type in TERNARY_TYPES or format_of(type) != NULL):
-        _pack_matrix(ref, kernels, pool, mapped, split)
+        _pack_matrix(ref, arena, kernels, pool, mapped, split)
     if not ref.packed:
         ref.owner = data
     ref.m.multiply = <Multiply>kernels_matmul(kernels, ref.m.type, &ref.m.form)

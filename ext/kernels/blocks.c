@@ -108,10 +108,10 @@ void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols,
             f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
             pack_scales(f, &p, 0, r, coarse);
             for (int k = 0; k < 256; k += STRIPE) {
-                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] >> 3;
-                pack_stripe(half, 3, r, coarse + 320 + k / STRIPE * 3 * 64);
-                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] & 7;
-                pack_stripe(half, 3, r, fine + k / STRIPE * 3 * 64);
+                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] >> 2;
+                pack_stripe(half, 4, r, coarse + 320 + k / STRIPE * 4 * 64);
+                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] & 3;
+                pack_stripe(half, 2, r, fine + k / STRIPE * 2 * 64);
             }
         }
 }

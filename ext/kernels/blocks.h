@@ -98,12 +98,12 @@ static inline int unit_bytes(int values, int bits, int span, int scaling)
     return code_bytes(values, bits) + scale_bytes(values, span, scaling);
 }
 
-/* Split, for the output matrix in Q6_K: the scales and the upper three bits of the codes (as 3 bits
- * above) in one place, the lower three bits in another. A token that is to be chosen among thousands of
+/* Split, for the output matrix in Q6_K: the scales and the upper four bits of the codes (as 4 bits
+ * above) in one place, the lower two (as 2 bits) in another. A token that is to be chosen among thousands of
  * rows needs the lower bits of few of them. */
 enum {
-    SPLIT_COARSE = 320 + 256 / STRIPE * 3 * 64, /* bytes of 16 rows by 256 columns */
-    SPLIT_FINE = 256 / STRIPE * 3 * 64
+    SPLIT_COARSE = 320 + 256 / STRIPE * 4 * 64, /* bytes of 16 rows by 256 columns */
+    SPLIT_FINE = 256 / STRIPE * 2 * 64
 };
 void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse, uint8_t *fine);
 
