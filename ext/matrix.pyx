@@ -8,7 +8,7 @@ from libc.string cimport memset
 from ext.kernels cimport *
 
 cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
+    int posix_memalign(void **place, size_t alignment, size_t size)
 
 cdef extern from "<sys/mman.h>" nogil:
     int madvise(void *address, size_t length, int advice)
@@ -27,8 +27,8 @@ cdef void *memory(size_t bytes) except NULL:
     """
     cdef size_t huge = 2 << 20, page = huge if bytes >= huge else 64
     cdef size_t size = (bytes + 64 + 4095) // 4096 * 4096
-    cdef void *p = aligned_alloc(page, size)
-    if p == NULL:
+    cdef void *p = NULL
+    if posix_memalign(&p, page, size):
         raise MemoryError
     if page == huge:
         madvise(p, size // huge * huge, MADV_HUGEPAGE)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import gguf
 import numpy as np
 
+from bench.random_blocks import TYPES, random_blocks
+
 I2_S = 36
 MATRICES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
@@ -87,6 +89,8 @@ def random_weights(tiny, seed, *, ternary):
     return Weights(tiny, {k: v.astype(np.float32) for k, v in value.items()}, scale)
 
 
+DRAWN = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_NL", "IQ4_XS", "MXFP4")
+
 # --- as a GGUF file --------------------------------------------------------------------------------
 
 
@@ -133,6 +137,11 @@ def _add_tensor(writer, name, value, kind, scale):
         writer.tensors[-1][name].tensor = pack_i2_s(value, scale)
     elif kind == "Q6_K":
         writer.add_tensor(name, pack_q6_k(value), raw_dtype=gguf.GGMLQuantizationType.Q6_K)
+    elif kind in DRAWN:  # what nobody here can quantise: random blocks of the same spread
+        rng = np.random.Generator(np.random.SFC64(len(name)))
+        packed = random_blocks(rng, TYPES[kind], value.size, float(value.std()))
+        type_ = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor(name, packed.reshape(len(value), -1), raw_dtype=type_)
     else:
         type_ = gguf.GGMLQuantizationType[kind]
         packed = gguf.quants.quantize(value, type_)

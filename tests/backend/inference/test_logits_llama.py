@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from oracle_llama import OracleLlama
 from oracle_models import (
+    DRAWN,
     LLAMA,
     LLAMA3_ROPE,
     assert_close,
@@ -22,7 +23,7 @@ from backend.inference import Sampling, load_model
 from ext.cpu import available
 
 FLOATS = ("F32", "F16", "BF16")
-BLOCKS = ("Q8_0", "Q4_0", "Q6_K")
+BLOCKS = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q6_K", *DRAWN)
 SHAPES = {
     "256": LLAMA,
     "256-tied": replace(LLAMA, tied=True),
@@ -77,18 +78,25 @@ def test_equals_transformers(shape):
     check("F32", engine_logits(path, PROMPTS), transformers_logits(weights, PROMPTS))
 
 
+@pytest.fixture(scope="module")
+def told(made):
+    """Return a file of every type and what the oracle says of it."""
+    weights, folder = made["768"]
+    paths = {k: str(write_gguf(folder / f"{k}.gguf", weights, k, k)) for k in FLOATS + BLOCKS}
+    return {
+        k: (path, [OracleLlama(path).logits(ids) for ids in PROMPTS]) for k, path in paths.items()
+    }
+
+
 @pytest.mark.parametrize("isa", available())
-def test_every_kernel_set_and_number_of_threads(made, isa, tmp_path):
+def test_every_kernel_set_and_number_of_threads(told, isa, tmp_path):
     jobs, wanted = [], {}
-    for shape, (weights, folder) in made.items():
-        for kind in FLOATS + BLOCKS:
-            path = str(write_gguf(folder / f"{kind}.gguf", weights, kind, kind))
-            logits = [OracleLlama(path).logits(ids) for ids in PROMPTS]
-            for threads, block in ((1, 264), (2, 1)):
-                jobs.append([f"{kind}-{shape}-{threads}", path, PROMPTS, threads, block, "f32"])
-                wanted[jobs[-1][0]] = logits
-    jobs.append(["Q6_K-three threads", path, PROMPTS, 3, 264, "f32"])
-    wanted["Q6_K-three threads"] = logits
+    for kind, (path, logits) in told.items():
+        for threads, block in ((1, 264), (2, 1)):
+            jobs.append([f"{kind}-{threads}", path, PROMPTS, threads, block, "f32"])
+            wanted[jobs[-1][0]] = logits
+    jobs.append([f"{kind}-three threads", path, PROMPTS, 3, 264, "f32"])
+    wanted[f"{kind}-three threads"] = logits
     for name, got in logits_under(isa, jobs, tmp_path).items():
         check(name.split("-")[0], got, wanted[name])
 
