@@ -4,9 +4,17 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+static int has_avxvnni(void) /* leaf 7, subleaf 1, EAX bit 4 */
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 
 static int has_avx512(void)
@@ -15,18 +23,59 @@ static int has_avx512(void)
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
         && __builtin_cpu_supports("avx512vnni");
 }
+
+static int collect_special(const Kernels *found[8])
+{
+    int n = 0;
+    __builtin_cpu_init();
+    if (has_avx512() && __builtin_cpu_supports("avx512vbmi")) found[n++] = &kernels_avx512vbmi;
+    if (has_avx512()) found[n++] = &kernels_avx512;
+    if (has_avxvnni()) found[n++] = &kernels_avxvnni;
+    if (has_avx512()) found[n++] = &kernels_avx512vl;
+    if (has_avx2()) found[n++] = &kernels_avx2;
+    return n;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+static int collect_special(const Kernels *found[8])
+{
+    int n = 0;
+    unsigned long dot = 1ul << 20, i8mm = 1ul << 13; /* HWCAP_ASIMDDP, HWCAP2_I8MM */
+    int has_dot = (getauxval(AT_HWCAP) & dot) != 0;
+    if (has_dot && getauxval(AT_HWCAP2) & i8mm) found[n++] = &kernels_neon_i8mm;
+    if (has_dot) found[n++] = &kernels_neon;
+    return n;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static int has(const char *name)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return !sysctlbyname(name, &value, &size, NULL, 0) && value;
+}
+
+static int collect_special(const Kernels *found[8])
+{
+    int n = 0;
+    if (has("hw.optional.arm.FEAT_I8MM")) found[n++] = &kernels_neon_i8mm;
+    if (has("hw.optional.arm.FEAT_DotProd")) found[n++] = &kernels_neon;
+    return n;
+}
+#else
+static int collect_special(const Kernels *found[8])
+{
+    (void)found;
+    return 0;
+}
 #endif
 
 /* Fastest first. */
 static int collect(const Kernels *found[8])
 {
-    int n = 0;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (has_avx512() && __builtin_cpu_supports("avx512vbmi")) found[n++] = &kernels_avx512vbmi;
-    if (has_avx512()) found[n++] = &kernels_avx512;
-    if (has_avx2()) found[n++] = &kernels_avx2;
-#endif
+    int n = collect_special(found);
     found[n++] = &kernels_scalar;
     return n;
 }

@@ -124,7 +124,8 @@ typedef struct {
     uint64_t (*read)(const void *data, size_t bytes);      /* only read it, as fast as can be */
 } Kernels;
 
-extern const Kernels kernels_scalar, kernels_avx2, kernels_avx512, kernels_avx512vbmi;
+extern const Kernels kernels_scalar, kernels_avx2, kernels_avxvnni, kernels_avx512vl, kernels_avx512, kernels_avx512vbmi,
+    kernels_neon, kernels_neon_i8mm; /* those of the machine that is built for */
 
 /* Choose by what the CPU has; `wanted` ("scalar", "avx2", …) overrides. NULL when absent. */
 const Kernels *kernels_select(const char *wanted);
