@@ -73,6 +73,7 @@ TENSOR_TYPES: dict[int, TensorType] = {row[0]: TensorType(*row) for row in (
     (42, "Q2_0", 64, 18, "2 bits, one scale for 64 weights"),
 )}
 
+_BY_NAME = {kind.name: kind for kind in TENSOR_TYPES.values()}
 # Known by name only. Those of ggml were taken out of the format again.
 _NAMES = {4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 37: "I8_S", 38: "TL1"}
 # fmt: on
@@ -99,6 +100,11 @@ def type_name(id_: int, architecture: str) -> str:
         return "TL2"
     known = TENSOR_TYPES.get(id_)
     return known.name if known else _NAMES.get(id_, f"type {id_}")
+
+
+def type_named(name: str) -> TensorType:
+    """Return the type of this name; raises KeyError for one of no known size."""
+    return _BY_NAME[name]
 
 
 def tensor_bytes(kind: TensorType, shape: tuple[int, ...]) -> int | None:
@@ -215,6 +221,11 @@ _SUBSTITUTES = {
         ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS"), "IQ4_NL"),
 }
 # fmt: on
+
+
+def substitute(name: str) -> str | None:
+    """Return the type that stands in for `name` where rows do not fill its blocks of 256, or None."""
+    return _SUBSTITUTES.get(name)
 
 
 def quant_name(bytes_by_type: Mapping[str, int], file_type: int | None) -> str:
