@@ -1,5 +1,12 @@
 """Numbers for people. Sizes are decimal (GB = 10^9 bytes) everywhere; GiB is never shown."""
 
+import re
+
+_SIZE = re.compile(
+    r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE | re.ASCII
+)
+_COUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([kmbt]?)\s*", re.IGNORECASE | re.ASCII)
+
 
 def human_bytes(count: int) -> str:
     """Return `count` bytes as e.g. `2.50 GB`, three figures."""
@@ -17,3 +24,25 @@ def human_count(count: int) -> str:
         if count >= limit * 0.9995:
             return f"{count / limit:#.3g}".rstrip(".") + f" {unit}"
     return str(count)
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes of `8GB` (10^9 each), `8GiB` (2^30 each), `8G` or `8000000000`.
+
+    Raises ValueError for anything else.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None or (match[3] and not match[2]):
+        raise ValueError(f"{text!r} is no size: write it as 8GB or 8GiB")
+    power = " kmgt".index(match[2].lower() or " ")
+    unit: int = (1024 if match[3] else 1000) ** power
+    return round(float(match[1]) * unit)
+
+
+def parse_count(text: str) -> int:
+    """Return the number of parameters that `8B`, `350M` or `8000000000` means; raises ValueError."""
+    match = _COUNT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no number of parameters: write it as 8B or 350M")
+    unit: int = 1000 ** " kmbt".index(match[2].lower() or " ")
+    return round(float(match[1]) * unit)

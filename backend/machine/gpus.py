@@ -1,63 +1,42 @@
-"""Graphics processors as the kernel lists them: name and vendor; memory where a driver says it.
+"""Graphics processors, with total and free memory where a probe knows them.
 
-The engine runs on the processor, so these are told for information: another runtime could use them.
+The engine runs on the processor, so these tell what another runtime could use. Each vendor has a module
+with its probes; the kernel's list (drm.py) names NVIDIA's cards where their driver is missing.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
-_VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
-
-
-@dataclass(frozen=True, slots=True)
-class GPU:
-    """A graphics processor. `total` and `free` are bytes, None when no probe knows."""
-
-    name: str
-    vendor: str
-    total: int | None
-    free: int | None
-    probe: str
+from backend.machine import drm
+from backend.machine.amd import read_amd
+from backend.machine.apple import read_apple
+from backend.machine.graphics import GPU
+from backend.machine.host import Host
+from backend.machine.intel import read_intel
+from backend.machine.memory import Memory
+from backend.machine.nvidia import read_nvidia
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
+def read_gpus(host: Host, ram: Memory) -> list[GPU]:
+    """List them. `ram` bounds what a GPU that shares the computer's memory can use."""
+    found = [*read_nvidia(host, ram), *read_amd(host, ram), *read_intel(host, ram)]
+    if not any(gpu.vendor == "NVIDIA" for gpu in found):
+        found += _without_driver(host)
+    return found + read_apple(host, ram)
 
 
-def read_gpus(root: Path = Path("/")) -> list[GPU]:
-    """List what /sys/class/drm and the NVIDIA driver show."""
-    found = []
-    for card in sorted(root.glob("sys/class/drm/card[0-9]*")):
-        device = card / "device"
-        vendor = _VENDORS.get(_read(device / "vendor"))
-        if vendor is None or "-" in card.name:
-            continue
-        total, used = _read(device / "mem_info_vram_total"), _read(device / "mem_info_vram_used")
-        known = total.isdigit() and used.isdigit()
-        found.append(
-            GPU(
-                name=f"{vendor} {_read(device / 'device')}".strip(),
-                vendor=vendor,
-                total=int(total) if known else None,
-                free=int(total) - int(used) if known else None,
-                probe="/sys/class/drm",
-            )
+def _without_driver(host: Host) -> list[GPU]:
+    """Name NVIDIA's cards of which neither NVML nor nvidia-smi tells."""
+    base = "/proc/driver/nvidia/gpus"
+    named = []
+    for bus in host.names(base):
+        pairs = (
+            line.split(":", 1)
+            for line in (host.text(f"{base}/{bus}/information") or "").splitlines()
         )
-    if not any(g.vendor == "NVIDIA" for g in found):
-        for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information")):
-            lines = dict(
-                line.split(":", 1) for line in _read(information).splitlines() if ":" in line
-            )
-            found.append(
-                GPU(
-                    lines.get("Model", "NVIDIA").strip(),
-                    "NVIDIA",
-                    None,
-                    None,
-                    "/proc/driver/nvidia",
-                )
-            )
-    return found
+        model = next((p[1].strip() for p in pairs if len(p) == 2 and p[0] == "Model"), "NVIDIA")
+        named.append(GPU(model, "NVIDIA", None, None, base))
+    if named:
+        return named
+    return [
+        GPU(drm.product(host, card), "NVIDIA", None, None, drm.BASE)
+        for card in drm.cards(host)
+        if card.vendor == "NVIDIA"
+    ]

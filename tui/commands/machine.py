@@ -3,14 +3,20 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
-from backend.machine import Machine, read_machine
+from backend.machine import GPU, Machine, Recorder, read_machine
+from backend.machine.host import Local
 from backend.units import human_bytes
 from tui.commands import output
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take whether to measure."""
+    """Take whether to measure, and whether to show the probes' own answers."""
     parser.add_argument("--no-measure", action="store_true", help="do not measure memory bandwidth")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="print what each probe answered, as a bug report needs it",
+    )
 
 
 def _data(m: Machine) -> dict[str, object]:
@@ -24,9 +30,14 @@ def _data(m: Machine) -> dict[str, object]:
 
 
 def _text(m: Machine) -> str:
+    caches = ", ".join(
+        f"L{c.level} {f'{c.count} × ' if c.count > 1 else ''}{human_bytes(c.bytes)}"
+        for c in m.cpu.caches
+    )
     rows = [
         ["cpu", f"{m.cpu.name}, {m.cpu.cores} cores ({m.cpu.usable} usable)", m.cpu.probe],
         ["instructions", " ".join(m.cpu.isa) or "–", m.cpu.probe],
+        ["caches", caches or "–", "sysfs" if m.cpu.probe != "sysctl" else "sysctl"],
         [
             "ram",
             f"{human_bytes(m.memory.available)} free of {human_bytes(m.memory.total)}",
@@ -38,15 +49,9 @@ def _text(m: Machine) -> str:
             "psutil",
         ],
     ]
-    for gpu in m.gpus:
-        memory = (
-            f", {human_bytes(gpu.free)} free of {human_bytes(gpu.total)}"
-            if gpu.total and gpu.free
-            else ""
-        )
-        rows.append(["gpu", f"{gpu.name}{memory}", gpu.probe])
+    rows += [["gpu", _gpu(gpu), gpu.probe] for gpu in m.gpus]
     if not m.gpus:
-        rows.append(["gpu", "none found", "/sys/class/drm"])
+        rows.append(["gpu", "none found", "NVML, nvidia-smi, /sys/class/drm"])
     if m.disk_free is not None:
         rows.append(["disk", f"{human_bytes(m.disk_free)} free for models", "statvfs"])
     if m.bandwidth:
@@ -60,8 +65,20 @@ def _text(m: Machine) -> str:
     return output.table(rows)
 
 
+def _gpu(gpu: GPU) -> str:
+    if gpu.total is None:
+        return f"{gpu.name}, memory not known"
+    free = "" if gpu.free is None else f"{human_bytes(gpu.free)} free of "
+    shared = ", shared with the processor" if gpu.shared else ""
+    return f"{gpu.name}, {free}{human_bytes(gpu.total)}{shared}"
+
+
 def run(args: Namespace) -> int:
     """Read and print."""
-    machine = read_machine(measure=not args.no_measure)
-    output.emit(args, _data(machine), _text(machine))
+    recorder = Recorder(Local())
+    machine = read_machine(recorder, measure=not args.no_measure and not args.raw)
+    if args.raw:
+        output.json_line(recorder.record)
+    else:
+        output.emit(args, _data(machine), _text(machine))
     return 0

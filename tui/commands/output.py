@@ -11,7 +11,12 @@ from backend.text import clean
 
 def emit(args: Namespace, data: Any, text: str) -> None:
     """Write a result: `data` as JSON with --json, otherwise `text` for people."""
-    line(json.dumps(data, ensure_ascii=False)) if args.json else line(text)
+    json_line(data) if args.json else line(text)
+
+
+def json_line(data: Any) -> None:
+    """Write `data` as one line of JSON."""
+    line(json.dumps(data, ensure_ascii=False))
 
 
 def line(text: str) -> None:

@@ -1,0 +1,87 @@
+"""This computer, recorded and replayed, and asked to be another."""
+
+import json
+import sys
+
+import psutil
+import pytest
+
+from backend.machine import Recorder, Replay, assume, read_machine
+from backend.machine.host import Local, whole_number
+from backend.machine.memory import read_memory
+from backend.units import parse_bytes, parse_count
+
+
+def test_what_is_recorded_gives_the_same_machine_elsewhere():
+    recorder = Recorder(Local())
+    here = read_machine(recorder)
+    there = read_machine(Replay(json.loads(json.dumps(recorder.record))))
+    assert there == here
+    assert here.cpu.cores >= 1
+    assert 0 < here.memory.available <= here.memory.total <= psutil.virtual_memory().total
+
+
+def test_a_host_never_fails(tmp_path):
+    host = Local()
+    assert host.text(str(tmp_path)) is None  # a folder
+    assert host.text("/no\0thing") is None
+    assert host.names("/nothing/here") == []
+    assert host.output("sterna-no-such-command") is None
+    assert host.output(sys.executable, "-c", "raise SystemExit(3)") is None
+    assert host.output(sys.executable, "-c", "print(' 7 ')") == "7"
+    assert host.ask("boom", lambda: 1 / 0) is None
+    (tmp_path / "n").write_text("12\n")
+    assert whole_number(host, str(tmp_path / "n")) == 12
+
+
+def test_no_more_is_read_of_a_file_than_asked(tmp_path):
+    (tmp_path / "long").write_text("x" * 5000)
+    assert len(Local().text(str(tmp_path / "long"), 100)) == 100
+
+
+def test_another_machine_by_its_memory():
+    here = read_machine(Local())
+    other = assume(here, ram=parse_bytes("32GB"), vram=parse_bytes("8GiB"))
+    assert (other.memory.total, other.memory.available) == (32 * 10**9, 32 * 10**9)
+    assert other.memory.probe == "given"
+    assert [(g.total, g.free, g.probe) for g in other.gpus] == [(8 << 30, 8 << 30, "given")]
+    assert other.assumed == ("ram", "vram")
+    assert assume(here, vram=0).gpus == ()
+    assert here.assumed == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("8GB", 8 * 10**9),
+        ("8 gib", 8 << 30),
+        ("1.5G", 1_500_000_000),
+        ("700", 700),
+        ("64k", 64_000),
+    ],
+)
+def test_sizes_as_people_write_them(text, count):
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "GB", "8XB", "-1GB", "8iB", "1e9", "９GB", "nan", "9" * 400])
+def test_what_is_no_size(text):
+    with pytest.raises(ValueError, match="is no"):
+        parse_bytes(text)
+    with pytest.raises(ValueError, match="is no"):
+        parse_count(text)
+
+
+def test_numbers_of_parameters():
+    assert parse_count("8B") == 8 * 10**9
+    assert parse_count("350m") == 350_000_000
+    assert parse_count("0.6B") == 600_000_000
+
+
+def test_memory_is_not_more_than_the_limit_of_the_process(monkeypatch):
+    import resource
+
+    used = psutil.Process().memory_info().vms
+    limits = (used + (64 << 20), resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
+    assert read_memory().available <= 64 << 20
