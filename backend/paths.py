@@ -42,7 +42,7 @@ def log_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder of what can be made again: the model index, measured speeds."""
+    """Return the folder of what can be made again: measured speeds."""
     home = _home()
     return home / "cache" if home else Path(platformdirs.user_cache_dir("sterna"))
 

@@ -1,8 +1,19 @@
 """Every model on disk, over every store, read in place."""
 
-from backend.library.model import LibraryModel
-from backend.library.resolve import resolve
-from backend.library.scan import scan
-from backend.library.usage import mark_used
+from backend.library.listing import Listing, scan, survey
+from backend.library.marks import mark, mark_used
+from backend.library.model import Copy, File, LibraryModel
+from backend.library.resolve import find, resolve
 
-__all__ = ["LibraryModel", "mark_used", "resolve", "scan"]
+__all__ = [
+    "Copy",
+    "File",
+    "LibraryModel",
+    "Listing",
+    "find",
+    "mark",
+    "mark_used",
+    "resolve",
+    "scan",
+    "survey",
+]

@@ -1,6 +1,5 @@
 """The real app on real files."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from frozen import NOW, frozen
 from ggufs import tiny_bitnet, tiny_llama
 
 from backend import paths
+from backend.library import mark_used
 from tui.app import SternaApp
 
 HOSTILE = "evil [/nope] \x1b[2J[@click=app.quit]quit[/]"
@@ -51,6 +51,6 @@ def shelf(home) -> Shelf:
     )
     shelf.broken.write_bytes(shelf.ternary.read_bytes()[:3000])
     tiny_llama(shelf.hostile, metadata={"general.architecture": HOSTILE})
-    used = {str(shelf.cached.resolve()): NOW - 7300, str(shelf.ternary.resolve()): NOW - 90_000}
-    (paths.data_dir() / "last_used.json").write_text(json.dumps(used))
+    mark_used(shelf.cached, NOW - 7300)
+    mark_used(shelf.ternary, NOW - 90_000)
     return shelf

@@ -60,7 +60,7 @@ def test_an_unforeseen_error_is_logged_and_not_shown(capsys, monkeypatch):
     def explode(_):
         raise ZeroDivisionError("secret \x1b[31m detail")
 
-    monkeypatch.setattr("tui.commands.ls.scan", lambda: explode(None))
+    monkeypatch.setattr("tui.commands.ls.survey", lambda: explode(None))
     assert main(["ls"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" not in err

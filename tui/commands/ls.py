@@ -3,7 +3,7 @@
 import time
 from argparse import ArgumentParser, Namespace
 
-from backend.library import LibraryModel, scan
+from backend.library import LibraryModel, survey
 from backend.units import human_bytes, human_count
 from tui.commands import output
 
@@ -13,6 +13,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "text", nargs="?", default="", help="only models whose name, quant or store holds this"
     )
+    parser.add_argument("--favourites", action="store_true", help="only favourites")
 
 
 def _ago(when: float | None) -> str:
@@ -37,33 +38,60 @@ def _data(model: LibraryModel) -> dict[str, object]:
         "context": model.context,
         "last_used": model.last_used,
         "sha256": model.sha256,
+        "kind": model.kind,
         "also_in": list(model.also_in),
+        "copies": [
+            {
+                "store": copy.store,
+                "name": copy.name,
+                "path": str(copy.path),
+                "connected": copy.connected,
+                "parts": [
+                    {"path": file.path, "bytes": file.size, "sha256": file.sha256}
+                    for file in copy.files
+                ],
+            }
+            for copy in model.copies
+        ],
+        "connected": model.connected,
+        "favourite": model.favourite,
+        "alias": model.alias or None,
+        "note": model.note or None,
         "error": model.error,
     }
 
 
 def _row(m: LibraryModel) -> list[str]:
+    star = "★" if m.favourite else " "
+    name = f"{m.alias} ({m.name})" if m.alias else m.name
     size = human_bytes(m.bytes)
-    if m.error:
-        return [m.name, "–", "–", "unusable", size, "–", "–", m.store]
+    known = not m.error or not m.connected
     context = "–" if m.context is None else str(m.context)
     return [
-        m.name,
-        m.arch,
-        human_count(m.params),
-        m.quant,
+        f"{star} {name}",
+        (m.arch or "–") if known else "–",
+        human_count(m.params) if known else "–",
+        m.quant if known else "unusable",
         size,
-        context,
+        context if known else "–",
         _ago(m.last_used),
-        m.store,
+        m.store if m.connected else f"{m.store}, not connected",
     ]
 
 
 def run(args: Namespace) -> int:
     """List."""
-    wanted = args.text.casefold()
-    models = [m for m in scan() if wanted in f"{m.name} {m.quant} {m.store} {m.arch}".casefold()]
-    heading = ["NAME", "ARCH", "PARAMS", "QUANT", "SIZE", "CONTEXT", "USED", "STORE"]
+    listing = survey()
+    wanted = args.text.casefold().split()
+    models = [
+        model
+        for model in listing.models
+        if (model.favourite or not args.favourites)
+        and all(word in _haystack(model) for word in wanted)
+    ]
+    for notice in listing.notices:
+        output.note(f"sterna: {notice}")
+    heading = ["  NAME", "ARCH", "PARAMS", "QUANT", "SIZE", "CONTEXT", "USED", "STORE"]
     total = f"{len(models)} models · {human_bytes(sum(m.bytes for m in models))}"
     if models:
         text = (
@@ -74,3 +102,8 @@ def run(args: Namespace) -> int:
         text = f"{total}\nPut .gguf files into Sterna's model folder, or name a folder in the settings."
     output.emit(args, {"models": [_data(m) for m in models]}, text)
     return 0
+
+
+def _haystack(model: LibraryModel) -> str:
+    parts = (*model.names, model.quant, model.store, model.arch, model.note)
+    return " ".join(parts).casefold()

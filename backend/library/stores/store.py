@@ -1,0 +1,77 @@
+"""What a store is: a program's way of keeping models on disk."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from backend.errors import SternaError
+from backend.library.files import entries
+from backend.library.model import Copy, File, Found
+from backend.settings import Settings
+
+SETTLED = 24 * 3600  # seconds after which nobody writes an unfinished download any more
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """Something in a store that is no use to anybody: why, and its files with their bytes."""
+
+    store: str
+    root: str
+    path: str
+    bytes: int
+    why: str  # partial, unreferenced, superseded
+    modified: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What goes when one copy of a model goes: paths in the order in which they may be moved.
+
+    `kept` says in words what stays, because something else needs it.
+    """
+
+    paths: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+
+class Store(ABC):
+    """One program's models. A generator never fails: what cannot be read is left out."""
+
+    name: str
+    title: str  # for people
+
+    @abstractmethod
+    def roots(self, settings: Settings) -> Iterable[Path]:
+        """Return the folders in which this store keeps models; they need not exist."""
+
+    @abstractmethod
+    def models(self, root: str) -> Iterator[Found]:
+        """Yield what a root holds."""
+
+    def leftovers(self, root: str) -> Iterator[Leftover]:
+        """Yield the partial files and whatever else nothing refers to."""
+        yield from ()
+
+    def belongings(self, copy: Copy) -> Belongings:
+        """Return what has to go so that this copy is gone. Raises SternaError."""
+        return Belongings(tuple(file.path for file in copy.files))
+
+
+def leftover(store: Store, root: str, why: str, file: File) -> Leftover:
+    """Return the record of one file that is left over."""
+    return Leftover(store.name, root, file.path, file.size, why, file.modified / 1e9)
+
+
+def names_in(folder: str) -> list[str]:
+    """Return the names in a folder."""
+    return [entry.name for entry in entries(folder)]
+
+
+def undecided(what: str) -> SternaError:
+    """Return the error of a store whose state does not allow a deletion."""
+    return SternaError(
+        "store_damaged", what, "Mend it with the program that owns it, then try again."
+    )
