@@ -3,6 +3,11 @@ import numpy.typing as npt
 
 from ext.matrix import MatrixRef
 
+def buffer_bytes(width: int, max_tokens: int) -> int: ...
+def shared_bytes(
+    threads: int, max_tokens: int, widest: int, q_heads: int, value_width: int, vocab: int
+) -> int: ...
+
 class Buffer:
     width: int
 
@@ -15,6 +20,7 @@ class Engine:
     buffer_bytes: int
     cache_bytes: int
     keep: int
+    far: bool
     exact_share: float
     def __init__(self, threads: int, max_tokens: int) -> None: ...
     def matrix(
@@ -37,6 +43,10 @@ class Engine:
         eps: float,
         users: list[MatrixRef],
         last_only: bool = False,
+        scale: float = 1,
+        branch: Buffer | None = None,
+        branch_weight: npt.NDArray[np.float32] | None = None,
+        gate: Buffer | None = None,
     ) -> None: ...
     def linear(
         self,
@@ -45,7 +55,7 @@ class Engine:
         biases: list[npt.NDArray[np.float32] | None] | None = None,
         add: bool = False,
         last_only: bool = False,
-    ) -> None: ...
+    ) -> int: ...
     def rope(
         self,
         q: Buffer,
@@ -56,11 +66,23 @@ class Engine:
         inverse: npt.NDArray[np.float32],
         neox: bool,
         scale: float = 1,
+        far: npt.NDArray[np.float32] | None = None,
+        q_norm: npt.NDArray[np.float32] | None = None,
+        k_norm: npt.NDArray[np.float32] | None = None,
+        eps: float = 0,
     ) -> None: ...
     def attend(
-        self, q: Buffer, out: Buffer, keys: KVCache, values: KVCache, scale: float
+        self,
+        q: Buffer,
+        out: Buffer,
+        keys: KVCache,
+        values: KVCache,
+        scale: float,
+        cap: float = 0,
+        window: int = 0,
     ) -> None: ...
-    def glu(self, gate: Buffer, up: Buffer, squared: bool) -> None: ...
+    def glu(self, gate: Buffer, up: Buffer, kind: str) -> None: ...
+    def cap(self, logits: Buffer, cap: float) -> None: ...
     def finish(self, vocab: int) -> None: ...
     def cancel(self) -> None: ...
     def resume(self) -> None: ...

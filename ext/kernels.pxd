@@ -24,7 +24,11 @@ cdef extern from "kernels/sterna.h" nogil:
         KEEP_F32
         KEEP_F16
         KEEP_Q8
+        ATTEND_TILE
         QUERY_ROWS
+        GATE_SILU
+        GATE_RELU2
+        GATE_GELU
 
     ctypedef struct Act:
         int tokens, width, stride
@@ -101,6 +105,7 @@ cdef extern from "kernels/program.h" nogil:
         STEP_ROPE
         STEP_ATTEND
         STEP_GLU
+        STEP_CAP
         STEP_KINDS
         MAX_OUTPUTS
         MAX_PARTS
@@ -115,14 +120,21 @@ cdef extern from "kernels/program.h" nogil:
         int outputs, width
         int out_width[3]
         const float *weight
+        const float *branch
+        const float *branch_weight
+        const float *gate
         float eps
-        int forms, last_only, add, squared
+        int forms, last_only, add, kind_of_gate
         float scale
         Cache *k
         Cache *v
         int q_heads, rope_width, neox
-        const float *inverse
+        const float *inverse[2]
         float rope_scale
+        const float *q_norm
+        const float *k_norm
+        float cap
+        int window
 
     ctypedef struct Program:
         const Kernels *kernels
@@ -135,13 +147,13 @@ cdef extern from "kernels/program.h" nogil:
         size_t panel_bytes
         float *partial
         size_t partial_floats
-        int keep
+        int keep, far
         float *low
         float *high
         int *list
         double screened, exact
         int *cancel
-        double seconds[6]
+        double seconds[16]
 
     int program_phases(int steps)
     int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)

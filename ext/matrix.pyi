@@ -1,5 +1,7 @@
 TERNARY_TYPES: frozenset[int]
 
+def held_bytes(type: int, rows: int, cols: int) -> int: ...
+
 class MatrixRef:
     rows: int
     cols: int

@@ -7,6 +7,8 @@ from libc.string cimport memset
 
 from ext.kernels cimport *
 
+from ext import cpu
+
 cdef extern from "<stdlib.h>" nogil:
     int posix_memalign(void **place, size_t alignment, size_t size)
 
@@ -152,6 +154,20 @@ cdef class MatrixRef:
             raise ValueError("only a packed ternary matrix has row scales")
         for i in range((self.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP):
             self.scales[i] *= factor
+
+
+def held_bytes(int type, size_t rows, int cols):
+    """Return the bytes that a matrix takes in the layout it is computed in on this machine."""
+    cdef const Kernels *kernels
+    cdef const Format *format = format_of(type)
+    cdef size_t groups = (rows + ROW_GROUP - 1) // ROW_GROUP
+    if type in TERNARY_TYPES:
+        name = cpu.isa().encode()
+        kernels = kernels_select(name)
+        return groups * (ternary_group_bytes(TYPE_TERNARY if kernels.trits == NULL else TYPE_TRITS, cols) + ROW_GROUP * 4)
+    if format != NULL:
+        return groups * blocks_group_bytes(format, cols)
+    return rows * type_row_bytes(type, cols)
 
 
 cdef bint _run_packing(MatrixRef ref, Arena arena, Packing *job, Pool *pool) except -1:

@@ -14,7 +14,7 @@ from backend.errors import SternaError
 from backend.gguf.cursor import corrupt, shown
 from backend.gguf.header import Header, read_header
 from backend.gguf.mapping import map_file
-from backend.gguf.metadata import Value
+from backend.gguf.metadata import Metadata
 from backend.gguf.splits import check_parts, find_parts
 from backend.gguf.tensors import TensorInfo
 
@@ -35,7 +35,7 @@ class GGUFFile:
         self.version = first.version
         self.alignment = first.alignment
         self._metadata = first.metadata
-        self.metadata: Mapping[str, Value] = first.metadata
+        self.metadata: Metadata = first.metadata
         self.size = sum(len(part.map) for part in parts)  # bytes of all parts
         tensors: dict[str, TensorInfo] = {}
         for part in parts:

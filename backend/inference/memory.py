@@ -5,13 +5,18 @@ killed process.
 from dataclasses import dataclass
 
 from backend.errors import SternaError
-from backend.gguf import GGUFFile
 from backend.inference.hyper import Hyper
+from backend.inference.source import Source
 from backend.machine import available_memory
 from backend.units import human_bytes
+from ext.engine import buffer_bytes as of_buffer
+from ext.engine import shared_bytes
+from ext.matrix import held_bytes
 
+BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
 SMALL_CACHE = 64 << 20  # a cache below this is kept in float32: it costs nothing and rounds nothing
 _MARGIN = 64 << 20  # Python, tokenizer, stacks
+_TILE = 64  # positions that attention takes at once: a ring is a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +38,66 @@ class Plan:
 KV_TYPES = ("auto", "f32", "f16", "q8_0")
 
 
-def cache_bytes(h: Hyper, context: int, kv: str) -> int:
+def cache_positions(window: int, context: int, block: int = BLOCK_TOKENS) -> int:
+    """Return how many positions the cache of a layer holds: all, or a ring of its window and one block.
+
+    A block is written before it is read, so its first token's window must lie beside all of the block.
+    """
+    ring = -(-(window - 1 + block) // _TILE) * _TILE
+    return ring if window and ring < context else context
+
+
+def cache_bytes(h: Hyper, context: int, kv: str, block: int = BLOCK_TOKENS) -> int:
     """Return the bytes of keys and values of all layers for `context` positions, as they will lie."""
-    keys = -(-context // 16) * 16 * h.key_width
-    values = context * (-(-h.value_width // 16) * 16)
-    groups = 2 * context * (-(-h.key_width // 32) + -(-h.value_width // 32)) if kv == "q8_0" else 0
     each = {"f32": 4, "f16": 2, "q8_0": 1}[kv]
-    return h.layers * h.kv_heads * ((keys + values) * each + groups)
+    groups = (
+        2 * (-(-h.key_width // 32)),
+        2 * (-(-h.value_width // 32)),
+    )  # bytes of scales a position
+    total = 0
+    for window in h.windows:
+        values = cache_positions(window, context, block)
+        keys = -(-values // 16) * 16
+        total += keys * h.key_width * each + values * (-(-h.value_width // 16) * 16) * each
+        if kv == "q8_0":
+            total += keys * groups[0] + values * groups[1]
+    return h.kv_heads * total
 
 
-def buffer_bytes(h: Hyper, max_tokens: int) -> int:
-    """Return the bytes of work buffers that a block of `max_tokens` tokens really touches."""
-    widths = h.embedding + 2 * (h.heads + h.kv_heads) * h.key_width + 2 * h.feed_forward
-    prepared = 7 * max(h.embedding, h.feed_forward, h.heads * h.value_width)
-    return max_tokens * (4 * widths + prepared) + 12 * h.vocab
+def buffer_bytes(h: Hyper, threads: int, block: int = BLOCK_TOKENS) -> int:
+    """Return the bytes of the work buffers: values between steps, inputs of products, sums, logits.
+
+    The pages of what a short prompt does not use are never touched, so less may be resident.
+    """
+    heads, mixed = (h.heads + h.kv_heads) * h.key_width, h.heads * h.value_width
+    widths = h.embedding + heads + h.kv_heads * h.value_width + mixed + 2 * h.feed_forward + h.vocab
+    if h.traits.post_norms:
+        widths += h.embedding
+    widest = max(h.embedding, mixed, h.feed_forward)
+    return of_buffer(widths, block) + shared_bytes(
+        threads, block, widest, h.heads, h.value_width, h.vocab
+    )
 
 
-def plan(file: GGUFFile, h: Hyper, context: int | None, kv: str, max_tokens: int) -> Plan:
+def weight_bytes(source: Source) -> int:
+    """Return the bytes of the weights in the layouts that they are computed in."""
+    total = 0
+    for tensor in source.tensors.values():
+        cols = tensor.shape[0] if tensor.shape else 1
+        rows = tensor.elements // max(cols, 1)
+        total += held_bytes(tensor.type, rows, cols) if len(tensor.shape) > 1 else 4 * cols
+    return total
+
+
+def estimate(source: Source, h: Hyper, context: int, kv: str, threads: int) -> Plan:
+    """Return what a model would take, without touching its weights; `kv` may be auto."""
+    if kv == "auto":
+        kv = "f16" if cache_bytes(h, context, "f32") > SMALL_CACHE else "f32"
+    cache = cache_bytes(h, context, kv)
+    return Plan(context, kv, weight_bytes(source), cache, buffer_bytes(h, threads))
+
+
+def plan(source: Source, h: Hyper, context: int | None, kv: str, threads: int) -> Plan:
     """Choose the context and the type of the cache, or raise SternaError with what would fit."""
     if kv not in KV_TYPES:
         raise SternaError(
@@ -62,24 +110,16 @@ def plan(file: GGUFFile, h: Hyper, context: int | None, kv: str, max_tokens: int
             f"Choose from 1 to {h.context}.",
         )
     free = available_memory()
-    weights = sum(t.nbytes for t in file.tensors.values())
-    buffers = buffer_bytes(h, max_tokens)
     wanted = context or min(h.context, 8192)
-
-    def planned(tokens: int) -> Plan:
-        type_ = kv
-        if kv == "auto":
-            type_ = "f16" if cache_bytes(h, tokens, "f32") > SMALL_CACHE else "f32"
-        return Plan(tokens, type_, weights, cache_bytes(h, tokens, type_), buffers)
-
-    while context is None and wanted > 512 and planned(wanted).total + _MARGIN > free:
+    best = estimate(source, h, wanted, kv, threads)
+    while context is None and wanted > 512 and best.total + _MARGIN > free:
         wanted //= 2  # the user asked for no length: take what fits, the screen shows it
-    best = planned(wanted)
+        best = estimate(source, h, wanted, kv, threads)
     if best.total + _MARGIN > free:
         raise SternaError(
             "out_of_memory",
-            f"This needs {human_bytes(best.total + _MARGIN)} of memory "
-            f"(weights {human_bytes(weights)}, context {human_bytes(best.cache)}); {human_bytes(free)} is free.",
+            f"This needs {human_bytes(best.total + _MARGIN)} of memory (weights {human_bytes(best.weights)}, "
+            f"context {human_bytes(best.cache)}); {human_bytes(free)} is free.",
             "Close other programs, ask for a shorter context, or take a smaller model or quant.",
         )
     return best

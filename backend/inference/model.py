@@ -13,14 +13,14 @@ from backend.gguf import GGUFFile, ModelCard, describe, open_gguf, require_model
 from backend.inference import memory
 from backend.inference.graph import Graph, build
 from backend.inference.hyper import Hyper, read_hyper
+from backend.inference.memory import BLOCK_TOKENS, cache_positions
+from backend.inference.prefix import CachedPrefix
 from backend.inference.sampling import GenerationReport, Sampling, Token, greatest_needed
 from backend.inference.stopping import StopStrings
 from backend.inference.tokenizer import Tokenizer
 from backend.inference.weights import Weights
 from backend.machine import kernel_sets, physical_cores
 from ext.engine import Engine
-
-BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
 
 
 class Model:
@@ -39,7 +39,8 @@ class Model:
         self.context = held.context
         self.vocab_size = h.vocab
         self.last: GenerationReport | None = None
-        self._cached: list[int] = []  # ids whose keys and values are in the cache, in order
+        ring = cache_positions(h.window, held.context)
+        self._cached = CachedPrefix(h.window, ring if ring < held.context else 0)
 
     @property
     def threads(self) -> int:
@@ -69,20 +70,22 @@ class Model:
 
     def forget(self) -> None:
         """Drop the cached prefix, so that the next prompt is run from its start."""
-        self._cached = []
+        self._cached.keep(0)
 
     def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the logits after each of `ids`, run from an empty cache: float32 [n_tokens, n_vocab]."""
         checked = self._checked(ids)
         self._engine.resume()
         self._engine.keep = 0
-        self._cached = []
-        parts = []
+        self._turn_for(len(checked))
+        self._cached.keep(0)
+        parts = [np.zeros((0, self.vocab_size), np.float32)]
         for first in range(0, len(checked), BLOCK_TOKENS):
-            block = checked[first : first + BLOCK_TOKENS]
-            self._engine.run(block, first, 0)
-            parts.append(self._engine.read(self._graph.logits, len(block)))
-        self._cached = checked.tolist()
+            if not self._run(checked[first : first + BLOCK_TOKENS], 0):
+                break
+            parts.append(
+                self._engine.read(self._graph.logits, min(BLOCK_TOKENS, len(checked) - first))
+            )
         return np.concatenate(parts)
 
     def stream(self, ids: Sequence[int], sampling: Sampling | None = None) -> Iterator[Token]:
@@ -110,6 +113,7 @@ class Model:
         """Return the seconds that running `ids` as a prompt from an empty cache takes."""
         start = time.perf_counter()
         self._engine.resume()
+        self._turn_for(len(ids))
         self._prefill(ids, 0)
         return time.perf_counter() - start
 
@@ -150,23 +154,33 @@ class Model:
 
     def _prefill(self, prompt: npt.NDArray[np.int32], keep: int) -> bool:
         """Run prompt[keep:]; False when cancelled. The last token's logits are left in the buffer."""
-        del self._cached[keep:]
+        self._cached.keep(keep)
         for first in range(keep, len(prompt), BLOCK_TOKENS):
             block = prompt[first : first + BLOCK_TOKENS]
             last = first + len(block) == len(prompt)
-            if not self._engine.run(block, first, len(block) - 1 if last else len(block)):
+            if not self._run(block, len(block) - 1 if last else len(block)):
                 return False
-            self._cached.extend(block.tolist())
         return True
 
-    def _common(self, prompt: npt.NDArray[np.int32]) -> int:
-        """Length of the cached prefix of `prompt`; its last token is always run, for its logits."""
-        n = min(len(self._cached), len(prompt) - 1)
-        same = np.asarray(self._cached[:n], dtype=np.int32) == prompt[:n]
-        return int(n if same.all() else np.argmin(same))
+    def _run(self, block: npt.NDArray[np.int32], logits_from: int) -> bool:
+        """Run a block of ids after what the cache holds; False when cancelled."""
+        at = len(self._cached)
+        self._cached.running(at + len(block))
+        if not self._engine.run(block, at, logits_from):
+            return False
+        self._cached.extend(block.tolist())
+        return True
+
+    def _turn_for(self, tokens: int) -> None:
+        """Take the RoPE angles for a text of so many tokens; the cache is lost where others made it."""
+        far = 0 < self._graph.far_after < tokens
+        if far != self._engine.far:
+            self._engine.far = far
+            self._cached.keep(0)
 
     def _generate(self, prompt: npt.NDArray[np.int32], s: Sampling) -> Iterator[Token]:
-        keep = self._common(prompt)
+        self._turn_for(len(prompt))
+        keep = self._cached.usable(prompt)
         seed = s.seed if s.seed is not None else int.from_bytes(os.urandom(4), "little")
         state = np.array([seed & (2**64 - 1)], dtype=np.uint64)
         after_text = not self.tokenizer.is_special(int(prompt[-1]))
@@ -227,11 +241,12 @@ class Model:
             )
 
     def _step(self, token: int) -> bool:
-        at = len(self._cached)
-        if not self._engine.run(np.array([token], dtype=np.int32), at, 0):
-            return False
-        self._cached.append(token)
-        return True
+        one = np.array([token], dtype=np.int32)
+        before = self._cached.ids
+        self._turn_for(len(before) + 1)
+        if len(self._cached) == len(before):
+            return self._run(one, 0)
+        return self._prefill(np.concatenate([np.asarray(before, dtype=np.int32), one]), 0)
 
 
 def load_model(
@@ -262,8 +277,9 @@ def load_model(
     try:
         require_model(file)
         h = read_hyper(file)
-        held = memory.plan(file, h, context, kv, BLOCK_TOKENS)
-        engine = Engine(threads or physical_cores(), BLOCK_TOKENS)
+        threads = threads or physical_cores()
+        held = memory.plan(file, h, context, kv, threads)
+        engine = Engine(threads, BLOCK_TOKENS)
         graph = build(engine, h, Weights(file, engine), held.context, held.kv)
         return Model(file, h, held, engine, graph)
     except MemoryError as error:

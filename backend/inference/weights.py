@@ -9,6 +9,17 @@ from ext.engine import Engine
 from ext.matrix import TERNARY_TYPES, MatrixRef
 from ext.quants import dequantise, row_bytes
 
+_I2_S = 36
+
+
+def unsupported_type(name: str, info: TensorInfo) -> SternaError:
+    """Return the error for a tensor that the engine cannot compute with."""
+    return SternaError(
+        "unsupported_type",
+        f"Tensor {name} has the type {info.type_name}, which Sterna's engine does not run yet.",
+        "Take another quant of this model, or serve it by an endpoint such as Ollama or llama-server.",
+    )
+
 
 class Weights:
     """Looks tensors up by name, once each, and knows which were never asked for."""
@@ -17,6 +28,7 @@ class Weights:
         self._file = file
         self._engine = engine
         self._unused = set(file.tensors)
+        self._origins: dict[MatrixRef, tuple[str, int]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._file.tensors
@@ -29,19 +41,40 @@ class Weights:
         A `table` is read row by row; the `output` matrix may be laid out for choosing among its rows.
         """
         info = self._take(name, (cols, rows))
-        if row_bytes(info.type, cols) == 0 or (table and info.type == 36):
-            raise SternaError(
-                "unsupported_type",
-                f"Tensor {name} has the type {info.type_name}, which Sterna's engine does not run yet.",
-                "Take another quant of this model, or serve it by an endpoint such as Ollama or llama-server.",
-            )
+        if row_bytes(info.type, cols) == 0 or (table and info.type == _I2_S):
+            raise unsupported_type(name, info)
         matrix = self._engine.matrix(
             info.type, self._file.data(name), rows, cols, not table, mapped=True, split=output
         )
+        self._origins[matrix] = (name, 0)
         scale = name.removesuffix(".weight") + ".scale"
         if scale in self:
             self._rescale(matrix, scale, name)
         return matrix
+
+    def parts(self, name: str, rows: list[int], cols: int) -> list[MatrixRef]:
+        """Return matrices that lie one after the other in one tensor, of so many rows each."""
+        info = self._take(name, (cols, sum(rows)))
+        each = row_bytes(info.type, cols)
+        if each == 0 or info.type == _I2_S:  # whose scale stands behind the last row
+            raise unsupported_type(name, info)
+        data, first, found = self._file.data(name), 0, []
+        for count in rows:
+            part = data[first * each : (first + count) * each]
+            found.append(self._engine.matrix(info.type, part, count, cols, mapped=True))
+            self._origins[found[-1]] = (name, first)
+            first += count
+        return found
+
+    def pair(self, first: str, second: str, rows: int, cols: int) -> list[MatrixRef]:
+        """Return two matrices of equal shape, which some files keep as one, named as the second."""
+        if first not in self and second in self:
+            return self.parts(second, [rows, rows], cols)
+        return [self.matrix(first, rows, cols), self.matrix(second, rows, cols)]
+
+    def origin(self, matrix: MatrixRef) -> tuple[str, int]:
+        """Return the tensor that a matrix lies in, and the row of it that it begins with."""
+        return self._origins[matrix]
 
     def vector(self, name: str, width: int) -> npt.NDArray[np.float32]:
         """Return a vector as float32."""

@@ -48,11 +48,12 @@ static void keep_row(const Kernels *kernels, const Cache *c, const float *x, siz
 
 void cache_keep(const Kernels *kernels, const Cache *c, const float *x, int position)
 {
-    int groups = cache_groups(c), block = position / KEY_BLOCK, lane = position % KEY_BLOCK;
+    int slot = position % c->capacity;
+    int groups = cache_groups(c), block = slot / KEY_BLOCK, lane = slot % KEY_BLOCK;
     size_t step = c->keys ? KEY_BLOCK : 1; /* from a value of the position to the next */
     for (int h = 0; h < c->heads; h++, x += c->width) {
         size_t row = c->keys ? (size_t)h * (size_t)cache_blocks(c) + (size_t)block
-                             : (size_t)h * (size_t)c->capacity + (size_t)position;
+                             : (size_t)h * (size_t)c->capacity + (size_t)slot;
         size_t at = c->keys ? row * (size_t)c->width * KEY_BLOCK + (size_t)lane : row * (size_t)cache_row(c);
         size_t scales = c->keys ? row * (size_t)groups * KEY_BLOCK + (size_t)lane : row * (size_t)groups;
         if (c->type != KEEP_Q8) {

@@ -1,6 +1,5 @@
-/* The steps. Every function is run by all threads and shares its work out by phases of the pool. What a
- * phase is (tokens, widths, chunks) follows from the program alone, so all threads agree on it. */
-#include "program.h"
+/* The steps, but for those of steps.h, and the run through them all. */
+#include "steps.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -24,31 +23,69 @@ static void embed(Program *p, const Step *s, int index)
 /* The input buffers as a step with inputs of `width` values sees them. */
 static Act input(const Program *p, const Step *s, int width, int index)
 {
-    Act a = p->act;
-    a.tokens = s->last_only ? p->tokens - p->logits_from : p->tokens;
+    int tokens = s->last_only ? p->tokens - p->logits_from : p->tokens;
+    return act_view(p, &p->act, 0, tokens, width, index);
+}
+
+Act act_view(const Program *p, const Act *all, int first, int tokens, int width, int index)
+{
+    Act a = *all;
+    a.tokens = tokens;
     a.width = width;
-    a.lanes = a.tokens > 1 ? TILE_TOKENS : 1;
+    a.lanes = tokens > 1 ? TILE_TOKENS : 1;
     a.tile_width = (width + TRIT_COLUMNS - 1) / TRIT_COLUMNS * TRIT_COLUMNS;
     a.stride = (a.tile_width + 63) & ~63;
+    a.f += (size_t)first * a.stride;
+    a.row_q += (size_t)first * a.tile_width;
+    a.row_scale += first;
+    a.row_sum += first;
+    a.block_q += (size_t)first * a.stride;
+    a.block_scale += (size_t)first * (a.stride / BLOCK);
+    a.block_sum += (size_t)first * (a.stride / SPAN);
     a.panel += (size_t)index * p->panel_bytes;
     a.sums = (int32_t *)(a.panel + PANEL_BYTES);
     return a;
 }
 
+void act_clear_tile(const Act *a, int t0, int forms)
+{
+    int tokens = a->tokens - t0 < a->lanes ? a->tokens - t0 : a->lanes;
+    if (forms & ACT_ROW && (tokens < a->lanes || a->tile_width > a->width)) /* what is past the values */
+        memset(a->row_q + (size_t)t0 * a->tile_width, 0, (size_t)a->lanes * (size_t)a->tile_width);
+    if (forms & ACT_BLOCK && tokens < a->lanes) { /* lanes without a token */
+        memset(a->block_q + (size_t)t0 * a->stride, 0, (size_t)a->lanes * (size_t)a->stride);
+        memset(a->block_scale + (size_t)t0 * (a->stride / BLOCK), 0, (size_t)a->lanes * (a->stride / BLOCK) * sizeof(float));
+        memset(a->block_sum + (size_t)t0 * (a->stride / SPAN), 0, (size_t)a->lanes * (a->stride / SPAN) * sizeof(int32_t));
+    }
+}
+
+void act_quantise(const Kernels *kernels, const Act *a, int t, float *f, int forms)
+{
+    int lane = t % a->lanes, tile = t - lane, blocks = a->stride / BLOCK, spans = a->stride / SPAN;
+    memset(f + a->width, 0, (size_t)(a->stride - a->width) * sizeof *f);
+    if (forms & ACT_ROW)
+        kernels->quantise_row(f, a->width, a->lanes, a->row_q + (size_t)tile * a->tile_width + 4 * lane,
+                              a->row_scale + t, a->row_sum + t);
+    if (forms & ACT_BLOCK)
+        kernels->quantise_block(f, a->stride, a->lanes, a->block_q + (size_t)tile * a->stride + 4 * lane,
+                                a->block_scale + (size_t)tile * blocks + lane, a->block_sum + (size_t)tile * spans + lane);
+}
+
 /* Norm of one token, in every form that the next products want. */
 static void norm_token(const Program *p, const Step *s, Act *a, int t)
 {
-    int lane = t % a->lanes, tile = t - lane, blocks = a->stride / BLOCK, spans = a->stride / SPAN;
-    float *f = a->f + (size_t)t * a->stride;
-    p->kernels->rms_norm(s->in + (size_t)(t + p->tokens - a->tokens) * s->width, s->weight, s->width, s->eps, f);
-    memset(f + s->width, 0, (size_t)(a->stride - s->width) * sizeof *f);
-    if (s->forms & ACT_ROW)
-        p->kernels->quantise_row(f, s->width, a->lanes, a->row_q + (size_t)tile * a->tile_width + 4 * lane,
-                                 a->row_scale + t, a->row_sum + t);
-    if (s->forms & ACT_BLOCK)
-        p->kernels->quantise_block(f, a->stride, a->lanes, a->block_q + (size_t)tile * a->stride + 4 * lane,
-                                   a->block_scale + (size_t)tile * blocks + lane,
-                                   a->block_sum + (size_t)tile * spans + lane);
+    size_t row = (size_t)(t + p->tokens - a->tokens);
+    float *f = a->f + (size_t)t * a->stride, *x = s->in + row * s->width;
+    if (s->branch) {
+        p->kernels->rms_norm(s->branch + row * s->width, s->branch_weight, s->width, s->eps, f);
+        p->kernels->add(x, f, s->width);
+    }
+    p->kernels->rms_norm(x, s->weight, s->width, s->eps, f);
+    float factor = s->scale;
+    if (s->gate) factor /= 1 + expf(-s->gate[row]);
+    if (factor != 1)
+        for (int i = 0; i < s->width; i++) f[i] *= factor;
+    act_quantise(p->kernels, a, t, f, s->forms);
 }
 
 /* Norms, a tile of tokens at a time. */
@@ -59,13 +96,7 @@ static void norm(Program *p, const Step *s, int index)
     pool_open(p->pool, index, (a.tokens + a.lanes - 1) / a.lanes, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         int t0 = begin * a.lanes, t1 = t0 + a.lanes < a.tokens ? t0 + a.lanes : a.tokens;
-        if (s->forms & ACT_ROW && (t1 - t0 < a.lanes || a.tile_width > s->width)) /* what is past the values */
-            memset(a.row_q + (size_t)t0 * a.tile_width, 0, (size_t)a.lanes * (size_t)a.tile_width);
-        if (s->forms & ACT_BLOCK && t1 - t0 < a.lanes) { /* lanes without a token */
-            memset(a.block_q + (size_t)t0 * a.stride, 0, (size_t)a.lanes * (size_t)a.stride);
-            memset(a.block_scale + (size_t)t0 * (a.stride / BLOCK), 0, (size_t)a.lanes * (a.stride / BLOCK) * sizeof(float));
-            memset(a.block_sum + (size_t)t0 * (a.stride / SPAN), 0, (size_t)a.lanes * (a.stride / SPAN) * sizeof(int32_t));
-        }
+        act_clear_tile(&a, t0, s->forms);
         for (int t = t0; t < t1; t++) norm_token(p, s, &a, t);
     }
     pool_close(p->pool, index);
@@ -175,100 +206,6 @@ static void linear(Program *p, const Step *s, int index)
     pool_close(p->pool, index);
 }
 
-static void rotate(const Step *s, float *x, int heads, int width, int position)
-{
-    int half = s->rope_width / 2;
-    float c[half], sn[half];
-    for (int i = 0; i < half; i++) {
-        float angle = (float)position * s->inverse[i];
-        c[i] = cosf(angle) * s->rope_scale;
-        sn[i] = sinf(angle) * s->rope_scale;
-    }
-    for (int h = 0; h < heads; h++, x += width)
-        for (int i = 0; i < half; i++) {
-            int a = s->neox ? i : 2 * i, b = s->neox ? i + half : 2 * i + 1;
-            float u = x[a], v = x[b];
-            x[a] = u * c[i] - v * sn[i];
-            x[b] = u * sn[i] + v * c[i];
-        }
-}
-
-/* Turn queries and keys by their position, and put keys and values into the cache. */
-static void rope(Program *p, const Step *s, int index)
-{
-    int begin, end, q_width = s->q_heads * s->k->width, k_width = s->k->heads * s->k->width;
-    int v_width = s->v->heads * s->v->width;
-    pool_open(p->pool, index, p->tokens, 1);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        float *k = s->out[1] + (size_t)begin * k_width;
-        int position = p->first + begin;
-        rotate(s, s->out[0] + (size_t)begin * q_width, s->q_heads, s->k->width, position);
-        rotate(s, k, s->k->heads, s->k->width, position);
-        cache_keep(p->kernels, s->k, k, position);
-        cache_keep(p->kernels, s->v, s->out[2] + (size_t)begin * v_width, position);
-        /* Before this phase can be over: so every thread sees it, and stops at the same step. */
-        if (*p->cancel) atomic_store_explicit(&p->last_step, (int)(s - p->steps), memory_order_relaxed);
-    }
-    pool_close(p->pool, index);
-}
-
-/* One token over many positions: heads are too few to keep all threads busy, so the positions are
- * cut in parts as well, and the partial results joined. */
-static void attend_parts(Program *p, const Step *s, const Attention *job, int parts, int index)
-{
-    int begin, end, heads = s->k->heads, group = s->q_heads / heads, width = s->v->width;
-    int positions = p->first + 1, each = ((positions + parts - 1) / parts + 63) & ~63;
-    size_t size = (size_t)group * (width + 2);
-    pool_open(p->pool, index, heads * parts, 1);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        int p0 = begin % parts * each, p1 = p0 + each < positions ? p0 + each : positions;
-        p->kernels->attend(job, begin / parts, 0, 1, p0, p1 > p0 ? p1 : p0,
-                           p->scratch + index * p->scratch_floats, p->partial + begin * size);
-    }
-    pool_close(p->pool, index);
-    pool_open(p->pool, index, s->q_heads, 1);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        const float *part = p->partial + (size_t)(begin / group * parts) * size + (size_t)(begin % group) * (width + 2);
-        float *out = job->out + (size_t)begin * width, max = -INFINITY, sum = 0;
-        for (int i = 0; i < parts; i++) max = fmaxf(max, part[i * size + width]);
-        memset(out, 0, (size_t)width * sizeof *out);
-        for (int i = 0; i < parts; i++) {
-            float share = expf(part[i * size + width] - max);
-            sum += share * part[i * size + width + 1];
-            for (int j = 0; j < width; j++) out[j] += share * part[i * size + j];
-        }
-        for (int j = 0; j < width; j++) out[j] /= sum;
-    }
-    pool_close(p->pool, index);
-}
-
-static void attend(Program *p, const Step *s, int index)
-{
-    int begin, end, heads = s->k->heads, group = s->q_heads / heads;
-    Attention job = {
-        .q = s->in, .out = s->out[0], .q_stride = s->q_heads * s->k->width,
-        .out_stride = s->q_heads * s->v->width, .tokens = p->tokens, .first = p->first,
-        .q_heads = s->q_heads, .scale = s->scale, .k = s->k, .v = s->v,
-    };
-    if (p->tokens == 1) {
-        int threads = pool_threads(p->pool), parts = p->first / 256 + 1;
-        if (parts > MAX_PARTS) parts = MAX_PARTS;
-        if (threads == 1) parts = 1;
-        if (parts > 1) {
-            attend_parts(p, s, &job, parts, index);
-            return;
-        }
-    }
-    int step = 32 / group > 0 ? 32 / group : 1, blocks = (p->tokens + step - 1) / step;
-    pool_open(p->pool, index, heads * blocks, 1);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        int t0 = begin / heads * step, t1 = t0 + step < p->tokens ? t0 + step : p->tokens;
-        p->kernels->attend(&job, begin % heads, t0, t1, 0, p->first + t1,
-                           p->scratch + index * p->scratch_floats, NULL);
-    }
-    pool_close(p->pool, index);
-}
-
 static void glu(Program *p, const Step *s, int index)
 {
     int begin, end, cut = p->tokens == 1 ? 4 : 1, width = (s->width / cut + 15) & ~15;
@@ -276,8 +213,17 @@ static void glu(Program *p, const Step *s, int index)
     while (pool_take(p->pool, index, &begin, &end)) {
         int from = begin % cut * width, to = from + width < s->width ? from + width : s->width;
         size_t at = (size_t)(begin / cut) * s->width + from;
-        if (to > from) p->kernels->glu(s->in + at, s->out[1] + at, to - from, s->squared, s->out[0] + at);
+        if (to > from) p->kernels->glu(s->in + at, s->out[1] + at, to - from, s->kind_of_gate, s->out[0] + at);
     }
+    pool_close(p->pool, index);
+}
+
+/* Soft cap on the logits. */
+static void cap(Program *p, const Step *s, int index)
+{
+    int begin, end, tokens = p->tokens - p->logits_from, total = tokens * s->width;
+    pool_open(p->pool, index, total, 4096);
+    while (pool_take(p->pool, index, &begin, &end)) p->kernels->soft_cap(s->out[0] + begin, end - begin, s->scale);
     pool_close(p->pool, index);
 }
 
@@ -292,7 +238,7 @@ static void run(void *context, Pool *pool, int index)
 {
     static void (*const kinds[])(Program *, const Step *, int) = {
         [STEP_EMBED] = embed, [STEP_NORM] = norm, [STEP_LINEAR] = linear,
-        [STEP_ROPE] = rope, [STEP_ATTEND] = attend, [STEP_GLU] = glu,
+        [STEP_ROPE] = step_rope, [STEP_ATTEND] = step_attend, [STEP_GLU] = glu, [STEP_CAP] = cap,
     };
     Program *p = context;
     double before = index == 0 ? now() : 0;

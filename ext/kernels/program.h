@@ -7,7 +7,7 @@
 #include "pool.h"
 #include "sterna.h"
 
-enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU, STEP_KINDS };
+enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU, STEP_CAP, STEP_KINDS };
 enum { MAX_OUTPUTS = 3 };
 
 typedef struct {
@@ -20,19 +20,23 @@ typedef struct {
     int outputs;
     int width;           /* of `in` */
     int out_width[MAX_OUTPUTS];
-    /* NORM: rms norm with `weight` (NULL: none), then the forms that the next products want */
-    const float *weight;
+    /* NORM: rms norm with `weight` (NULL: none) times `scale`, then the forms that the next products want.
+     * Before it, in += rms norm of `branch`; after it, times the sigmoid of `gate` [tokens] (NULL: none). */
+    const float *weight, *branch, *branch_weight, *gate;
     float eps;
     int forms;
     int last_only;       /* NORM, LINEAR: only tokens whose logits are wanted */
     int add;             /* LINEAR: out += */
-    int squared;         /* GLU: relu^2 in place of SiLU */
-    float scale;         /* EMBED, ATTEND */
+    int kind_of_gate;    /* GLU: GATE_… */
+    float scale;         /* EMBED, NORM, ATTEND: factor; CAP: the cap */
     /* ROPE, ATTEND */
     Cache *k, *v;
     int q_heads, rope_width, neox;
-    const float *inverse; /* [rope_width / 2] angle of one position */
+    const float *inverse[2]; /* [rope_width / 2] angle of one position, by Program.far */
     float rope_scale;     /* of sine and cosine (YaRN), 1 otherwise */
+    const float *q_norm, *k_norm; /* ROPE: rms norm of each head before, with these weights (NULL: none) */
+    float cap;            /* ATTEND: see Attention */
+    int window;
 } Step;
 
 typedef struct {
@@ -50,6 +54,7 @@ typedef struct {
     /* the run in progress */
     const int32_t *ids;
     int tokens, first, logits_from;
+    int far;              /* which angles ROPE takes: beyond some length LongRoPE has others */
     int keep;             /* of one token, so many of the greatest logits must be exact; 0: all */
     float *low, *high;    /* of each group of rows of a split matrix: see Kernels.screen */
     int *list, listed;    /* groups that may hold one of the greatest */

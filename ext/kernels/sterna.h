@@ -67,17 +67,20 @@ struct Matrix {
     MatMul multiply;  /* NULL: a table, only looked up */
 };
 
-/* Keys or values of one layer. Keys lie in blocks of 16 positions, [head][position / 16][width][16], so
+/* How the feed-forward turns its gate: SiLU, ReLU squared, GELU (by tanh). */
+enum { GATE_SILU, GATE_RELU2, GATE_GELU };
+
+/* Keys or values of one layer, a ring: position p lies at p % capacity. Keys lie in blocks of 16 positions, [head][position / 16][width][16], so
  * that scores of 16 positions are a register; values lie by position, [head][position][row], rows padded
  * to 16. As int8 there is a float16 scale for every 32 values of a position: for keys
  * [head][position / 16][group][16], for values [head][position][group]. */
 enum { KEEP_F32, KEEP_F16, KEEP_Q8 };
-enum { KEY_BLOCK = 16, KEEP_GROUP = 32 };
+enum { KEY_BLOCK = 16, KEEP_GROUP = 32, ATTEND_TILE = 64 };
 typedef struct {
     void *data;
     uint16_t *scale;
     int type, keys; /* KEEP_…; whether it holds keys */
-    int heads, capacity, width;
+    int heads, capacity, width; /* a capacity that is wrapped around is a multiple of ATTEND_TILE */
 } Cache;
 
 static inline int cache_row(const Cache *c) { return (c->width + 15) & ~15; }
@@ -92,6 +95,8 @@ typedef struct {
     int tokens, first; /* position of the first query */
     int q_heads;
     float scale;
+    float cap;      /* scores s become cap * tanh(s / cap); 0: as they are */
+    int window;     /* a query sees so many positions, its own included; 0: all */
     const Cache *k, *v;
 } Attention;
 
@@ -114,10 +119,12 @@ typedef struct {
     /* n is a multiple of 64: scale [n / BLOCK], sum [n / SPAN] */
     void (*quantise_block)(const float *x, int n, int lanes, int8_t *q, float *scale, int32_t *sum);
     /* one kv head, queries [t0, t1) of the job, cached positions [p0, p1) (causal). With `partial`
-     * the unnormalised result goes there: per query row: value width floats, then max, then sum. */
+     * the unnormalised result goes there: per query row: value width floats, then max, then sum.
+     * p0 is a multiple of KEY_BLOCK, of ATTEND_TILE where the cache wraps around. */
     void (*attend)(const Attention *job, int kv_head, int t0, int t1, int p0, int p1, float *scratch, float *partial);
-    /* out = act(gate) * up; squared: relu(gate)^2, else SiLU */
-    void (*glu)(const float *gate, const float *up, int n, int squared, float *out);
+    /* out = act(gate) * up, act by `kind`: GATE_… */
+    void (*glu)(const float *gate, const float *up, int n, int kind, float *out);
+    void (*soft_cap)(float *x, int n, float cap); /* cap * tanh(x / cap) */
     void (*add)(float *x, const float *y, int n);
     void (*store_half)(const float *x, int n, uint16_t *out);
     double (*sum_exp)(const float *x, int n, float shift); /* sum of exp(x - shift) */

@@ -1,5 +1,7 @@
 """Attention, rotary positions and the KV cache against plain numpy in float64."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -18,8 +20,10 @@ def isa(request, monkeypatch):
 class Attention:
     """A program of two steps: turn and keep, then attend."""
 
-    def __init__(self, *, heads, kv_heads, width, capacity, keep, neox=True, threads=2, rope=True):
+    def __init__(self, *, heads, kv_heads, width, capacity, keep, neox=True, threads=2, rope=True,
+                 window=0, cap=0.0, norms=False):  # fmt: skip
         self.heads, self.kv_heads, self.width, self.neox = heads, kv_heads, width, neox
+        self.window, self.cap = window, cap
         self.engine = Engine(threads, 64)
         e = self.engine
         self.q, self.k = e.buffer(heads * width), e.buffer(kv_heads * width)
@@ -28,8 +32,11 @@ class Attention:
         self.inverse = (10000.0 ** (-np.arange(0, width, 2) / width)).astype(np.float32)
         if not rope:
             self.inverse = np.zeros(0, np.float32)
-        e.rope(self.q, self.k, self.v, keys, values, self.inverse, neox)
-        e.attend(self.q, self.out, keys, values, width**-0.5)
+        rng = np.random.default_rng(width)
+        self.norms = rng.uniform(0.5, 1.5, (2, width)).astype(np.float32) if norms else None
+        by = [None, None] if self.norms is None else list(self.norms)
+        e.rope(self.q, self.k, self.v, keys, values, self.inverse, neox, 1, None, *by, 1e-5)
+        e.attend(self.q, self.out, keys, values, width**-0.5, cap, window)
         e.finish(16)
 
     def run(self, q, k, v, first):
@@ -56,11 +63,18 @@ class Attention:
 
     def expected(self, q, k, v):
         """Everything at once from position 0."""
+        if self.norms is not None:
+            q, k = (x / np.sqrt((x.astype(np.float64) ** 2).mean(-1, keepdims=True) + 1e-5) * w
+                    for x, w in zip((q, k), self.norms, strict=True))  # fmt: skip
         q, k, v = self.turned(q, 0), self.turned(k, 0), v.astype(np.float64)
         group = self.heads // self.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("thd,shd->hts", q, k) * self.width**-0.5
+        if self.cap:
+            scores = self.cap * np.tanh(scores / self.cap)
         scores += np.triu(np.full(scores.shape[1:], -np.inf), 1)
+        if self.window:
+            scores += np.tril(np.full(scores.shape[1:], -np.inf), -self.window)
         p = np.exp(scores - scores.max(-1, keepdims=True))
         return np.einsum("hts,shd->thd", p / p.sum(-1, keepdims=True), v)
 
@@ -101,6 +115,42 @@ def test_one_token_over_many_positions_is_cut_in_parts_without_a_trace(isa):
         at = slice(position, position + 1)
         np.testing.assert_allclose(several.run(q[at], k[at], v[at], position), want[at], atol=2e-5)
         np.testing.assert_allclose(single.run(q[at], k[at], v[at], position), want[at], atol=2e-5)
+
+
+@pytest.mark.parametrize("keep", ["f32", "f16", "q8_0"])
+@pytest.mark.parametrize(
+    ("window", "capacity"), [(1, 64), (20, 128), (65, 128), (100, 192), (30, 300)]
+)
+def test_a_window_needs_no_more_than_a_ring(isa, window, capacity, keep):
+    """Many times around, in blocks and token by token; what lies outside the window leaves no trace."""
+    rng = np.random.default_rng(window)
+    job = Attention(heads=4, kv_heads=2, width=24, capacity=capacity, keep=keep, window=window,
+                    cap=4.0, norms=True, threads=3)  # fmt: skip
+    q, k, v = (draw(rng, 300, n, 24) for n in (4, 2, 2))
+    want = job.expected(q, k, v)
+    limit = {"f32": 2e-5, "f16": 4e-3, "q8_0": 6e-2}[keep]
+    cuts = [0, 64, 128, 129, 130, 150, 214, 215, 216, 217, 218, 250, 300]
+    for first, end in itertools.pairwise(cuts):
+        got = job.run(q[first:end], k[first:end], v[first:end], first)
+        np.testing.assert_allclose(got, want[first:end], atol=limit)
+
+
+def test_a_long_window_is_cut_in_parts_without_a_trace(isa):
+    rng = np.random.default_rng(1)
+    job = Attention(heads=4, kv_heads=2, width=32, capacity=832, keep="f32", window=700, threads=3)
+    q, k, v = (draw(rng, 1100, n, 32) for n in (4, 2, 2))
+    want = job.expected(q, k, v)
+    for first in range(0, 1088, 64):
+        job.run(q[first : first + 64], k[first : first + 64], v[first : first + 64], first)
+    for at in range(1088, 1100):
+        one = slice(at, at + 1)
+        np.testing.assert_allclose(job.run(q[one], k[one], v[one], at), want[one], atol=2e-5)
+
+
+def test_a_cache_too_small_for_its_window_is_no_ring():
+    job = Attention(heads=1, kv_heads=1, width=8, capacity=64, keep="f32", window=40)
+    with pytest.raises(ValueError, match="beyond"):
+        job.engine.run(np.zeros(3, np.int32), 63, 0)
 
 
 def test_extreme_scores_stay_finite(isa):

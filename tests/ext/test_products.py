@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from product import product, row_quantised
 
 from ext import cpu
+from ext.engine import Engine
+from ext.matrix import held_bytes
 
 ISAS = cpu.available()
 SHAPES = [(16, 256), (33, 512), (100, 768), (5, 4352)]
@@ -166,3 +168,12 @@ def test_a_tensor_too_short_for_its_shape_is_refused():
         product(blocks.Q8_0, data[:-1], 4, 64, np.zeros((1, 64)))
     with pytest.raises(ValueError, match="do not fit"):
         product(blocks.Q8_0, data, 4, 48, np.zeros((1, 48)))
+
+
+@pytest.mark.parametrize("type", blocks.NAMES)
+def test_the_bytes_of_a_packed_matrix_are_known_before(isa, type):
+    data = blocks.random_bytes(np.random.default_rng(3), type, 37, 512)
+    engine = Engine(1, 12)
+    matrix = engine.matrix(type, data, 37, 512)
+    rows = 48 * 4 if type in blocks.TERNARY else 0  # scales of rows lie apart
+    assert held_bytes(type, 37, 512) == matrix.bytes + rows

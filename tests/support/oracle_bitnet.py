@@ -46,7 +46,7 @@ class OracleBitNet:
     def __init__(self, path):
         metadata, self.weights = read(path)
         arch = metadata["general.architecture"]
-        assert arch in ("bitnet", "bitnet-b1.58")
+        assert arch in ("bitnet", "bitnet-b1.58", "bitnet-25")
         get = {key.removeprefix(arch + "."): value for key, value in metadata.items()}.get
         self.layers = get("block_count")
         self.heads = get("attention.head_count")

@@ -89,7 +89,14 @@ def test_a_half_precision_cache_costs_less_than_the_limit(shape):
     assert_close(engine_logits(path, PROMPTS, kv="f16"), reference, share=0)
 
 
-@pytest.mark.parametrize("tiny", [Tiny(activation=None), replace(FORK, activation=None)])
+@pytest.mark.parametrize(
+    "tiny",
+    [
+        Tiny(activation=None),
+        replace(FORK, activation=None),
+        replace(FORK, arch="bitnet-25", activation=None),
+    ],
+)
 def test_a_file_that_names_no_activation_means_its_architecture(tmp_path, tiny):
     weights = random_weights(tiny, 6, ternary=True)
     path = write_gguf(tmp_path / "m.gguf", weights, "I2_S")

@@ -189,11 +189,16 @@ static void check_small(const Kernels *set)
         s->rms_norm(x, y, n, 1e-5f, want);
         set->rms_norm(x, y, n, 1e-5f, got);
         verdict(set->name, "rms_norm", n % 5, n, difference(got, want, n), 1e-6);
-        for (int squared = 0; squared < 2; squared++) {
-            s->glu(x, y, n, squared, want);
-            set->glu(x, y, n, squared, got);
-            verdict(set->name, "glu", n % 5, n, difference(got, want, n), 1e-6);
+        for (int kind = GATE_SILU; kind <= GATE_GELU; kind++) {
+            s->glu(x, y, n, kind, want);
+            set->glu(x, y, n, kind, got);
+            verdict(set->name, "glu", kind, n, difference(got, want, n), 1e-6);
         }
+        memcpy(want, x, (size_t)n * 4);
+        memcpy(got, x, (size_t)n * 4);
+        s->soft_cap(want, n, 3);
+        set->soft_cap(got, n, 3);
+        verdict(set->name, "soft_cap", 0, n, difference(got, want, n), 1e-6);
         fill(x, n, 0);
         s->store_half(x, n, h1);
         set->store_half(x, n, h2);

@@ -1,0 +1,22 @@
+/* The steps of a program. Every function is run by all threads and shares its work out by phases of the
+ * pool. What a phase is (tokens, widths, chunks) follows from the program alone, or from what an earlier
+ * phase has left, so all threads agree on it. */
+#ifndef STERNA_STEPS_H
+#define STERNA_STEPS_H
+
+#include "program.h"
+
+void step_rope(Program *p, const Step *s, int index);
+void step_attend(Program *p, const Step *s, int index);
+
+/* Inputs `first`… of `all` as products of `width` columns see them, with the room of thread `index`. Of
+ * several inputs the first lies at the start of a tile. */
+Act act_view(const Program *p, const Act *all, int first, int tokens, int width, int index);
+
+/* Zeros where the tile from input t0 on has no values, before its inputs are quantised. */
+void act_clear_tile(const Act *a, int t0, int forms);
+
+/* Input t, float32 in f [stride], in the forms asked for. */
+void act_quantise(const Kernels *kernels, const Act *a, int t, float *f, int forms);
+
+#endif
