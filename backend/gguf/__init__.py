@@ -1,6 +1,6 @@
 """GGUF in and out. Reading is our own: fast, memory-mapped, and safe on any bytes."""
 
-from backend.gguf.card import ModelCard, describe, require_model
+from backend.gguf.card import ModelCard, bytes_by_type, describe, require_model
 from backend.gguf.cursor import IncompleteHeaderError
 from backend.gguf.file import GGUFFile, open_gguf
 from backend.gguf.header import Header, read_header
@@ -15,6 +15,7 @@ __all__ = [
     "ModelCard",
     "TensorInfo",
     "Value",
+    "bytes_by_type",
     "describe",
     "open_gguf",
     "read_header",

@@ -64,6 +64,20 @@ class Metadata(Mapping[str, Value]):
         self._stored = stored
         self._decoded: dict[str, Value] = {}
 
+    @classmethod
+    def of(cls, values: Mapping[str, str | int | float | bool]) -> "Metadata":
+        """Return metadata of plain values, of a file that is not there."""
+        data = bytearray()
+        stored: dict[str, _Stored] = {}
+        for key, value in values.items():
+            if isinstance(value, str):
+                text = value.encode()
+                stored[key] = _Text(len(data), len(text))
+                data += text
+            else:
+                stored[key] = value
+        return cls(bytes(data), stored)
+
     def __getitem__(self, key: str) -> Value:
         stored = self._stored[key]
         if not isinstance(stored, _Text | _Array):

@@ -1,0 +1,240 @@
+"""What the fit asks of a model, read from a header that lies on disk, came from the Hub, or was made up."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Protocol
+
+from backend import quants
+from backend.errors import SternaError
+from backend.fit.layers import Layer, read_layers
+from backend.gguf import Metadata, TensorInfo, bytes_by_type
+from backend.mixes import Traits, plan, planned_bytes
+
+_TERNARY = ("TQ1_0", "TQ2_0", "I2_S", "TL1", "TL2")
+_TRAINED = ("MXFP4", "NVFP4", "Q1_0", "Q2_0")  # few bits by training, too
+_BITNETS = ("bitnet", "bitnet-b1.58", "bitnet-25")
+_CONSTANTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+_TABLE, _HEAD = "token_embd.weight", "output.weight"
+
+
+class Source(Protocol):
+    """A `GGUFFile`, or a `Header` alone."""
+
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model whose memory and speed can be told. Widths in values.
+
+    `tensors` have the types of the file that the header is of; `quant` is its name; `file_bytes` what
+    they take as they are stored. `ternary`: the model was trained with ternary weights, whatever the
+    file has. Two are the same model only if they are the same object.
+    """
+
+    metadata: Metadata
+    tensors: Mapping[str, TensorInfo]
+    file_bytes: int
+    arch: str
+    params: int
+    quant: str
+    ternary: bool
+    context: int
+    layers: tuple[Layer, ...]
+    embedding: int
+    heads: int
+    vocab: int
+    experts: int
+    experts_used: int
+
+    def native(self, quant: str) -> bool:
+        """Whether a file of this quant has the model as it was trained."""
+        if self.ternary:
+            return quant in _TERNARY
+        return quant in _TRAINED and (quant == self.quant or self.arch == "gpt-oss")
+
+
+def read_model(source: Source) -> Model:
+    """Read a header; raises SternaError when it is of no language model."""
+    data, tensors = source.metadata, source.tensors
+    arch = data.string("general.architecture") or ""
+    layers = read_layers(data)
+    table = tensors.get(_TABLE)
+    if table is None or len(table.shape) != 2:
+        raise SternaError(
+            "not_a_model",
+            "The header lists no table of token embeddings: it is not of a whole language model.",
+            "Take the first part of a split model, or another file.",
+        )
+    heads = data.integers(f"{arch}.attention.head_count")
+    name = quants.quant_name(bytes_by_type(tensors), data.integer("general.file_type"))
+    context = data.integer(f"{arch}.context_length", 0) or 0
+    return Model(
+        metadata=data,
+        tensors=tensors,
+        file_bytes=sum(t.nbytes for t in tensors.values()),
+        arch=arch,
+        params=sum(t.elements for t in tensors.values() if not t.name.endswith(_CONSTANTS)),
+        quant=name,
+        ternary=_is_ternary(arch, data),
+        context=context if 0 < context < 1 << 31 else 2048,
+        layers=layers,
+        embedding=table.shape[0],
+        heads=max(heads, default=0) or data.integer(f"{arch}.attention.head_count", 0) or 0,
+        vocab=table.shape[1],
+        experts=max(0, data.integer(f"{arch}.expert_count", 0) or 0),
+        experts_used=max(0, data.integer(f"{arch}.expert_used_count", 0) or 0),
+    )
+
+
+def _is_ternary(arch: str, data: Metadata) -> bool:
+    """Tell a ternary model from one that was compressed to ternary weights, which ruins it."""
+    if arch in _BITNETS:
+        return True
+    said = f"{data.string('general.name') or ''} {data.string('general.basename') or ''}".casefold()
+    return any(word in said for word in ("1.58", "1_58", "bitnet", "ternary", "trilm"))
+
+
+@lru_cache(maxsize=128)
+def quantised(model: Model, quant: str) -> Model:
+    """Return the model as a file of another quant has it, tensor by tensor.
+
+    Raises KeyError for a quant whose mix is not known.
+    """
+    if quant == model.quant:
+        return model
+    types = plan(
+        quant,
+        Traits.read(model.metadata),
+        model.tensors,
+        imatrix=quant.startswith(("IQ1", "IQ2", "IQ3")),  # these are not made without
+    )
+    tensors = {name: _retyped(t, types[name]) for name, t in model.tensors.items()}
+    size = sum(t.nbytes for t in tensors.values())
+    return replace(model, tensors=tensors, file_bytes=size, quant=quant)
+
+
+def _retyped(tensor: TensorInfo, name: str) -> TensorInfo:
+    if name == tensor.type_name:
+        return tensor
+    kind = quants.type_named(name)
+    return replace(
+        tensor,
+        type=kind.id,
+        type_name=name,
+        nbytes=planned_bytes({tensor.name: name}, {tensor.name: tensor}, 1),
+        supported=True,
+    )
+
+
+def weights_per_token(model: Model) -> dict[str, float]:
+    """Return how many weights of each tensor type one token is multiplied with.
+
+    Of the experts of a layer only those that are used count. The table of embeddings is only looked
+    up; where the file has no output matrix of its own it is that, too. The output matrix is under the
+    name `head TYPE`, for it is read otherwise than those of the layers.
+    """
+    share = model.experts_used / model.experts if model.experts else 1.0
+    head = _HEAD if _HEAD in model.tensors else _TABLE
+    sums: dict[str, float] = {}
+    for name, tensor in model.tensors.items():
+        if len(tensor.shape) < 2 or (name == _TABLE and name != head) or "position_embd" in name:
+            continue
+        key = f"head {tensor.type_name}" if name == head else tensor.type_name
+        used = share if "_exps" in name else 1.0
+        sums[key] = sums.get(key, 0.0) + tensor.elements * used
+    return sums
+
+
+# Shapes of models as people make them: parameters, width, layers, key-value heads, width of a head,
+# vocabulary, tied output matrix. Between them the widths are stretched. (Llama 3, Qwen 2.5 and 3,
+# SmolLM 2, Mistral: their published configurations.)
+_TYPICAL = (
+    (135e6, 576, 30, 3, 64, 49152, True),
+    (600e6, 1024, 28, 8, 128, 151936, True),
+    (1.24e9, 2048, 16, 8, 64, 128256, True),
+    (4e9, 2560, 36, 8, 128, 151936, True),
+    (8.03e9, 4096, 32, 8, 128, 128256, False),
+    (14.8e9, 5120, 40, 8, 128, 151936, False),
+    (32.8e9, 5120, 64, 8, 128, 151936, False),
+    (70.6e9, 8192, 80, 8, 128, 128256, False),
+    (123e9, 12288, 88, 8, 128, 32768, False),
+    (405e9, 16384, 126, 8, 128, 128256, False),
+)
+
+
+@lru_cache(maxsize=64)
+def typical(params: int) -> Model:
+    """Return a dense model of about so many parameters, shaped as people shape them, in F16.
+
+    The widths come from the nearest published model; the feed-forward takes up the difference.
+    Raises SternaError for a number that no such model has.
+    """
+    if not 10_000_000 <= params <= 4_000_000_000_000:
+        raise SternaError(
+            "bad_argument",
+            f"A model of {params:,} parameters is not among those that one can tell about.",
+            "Give a number from 10M to 4000B, as in --params 8B.",
+        )
+    near = min(_TYPICAL, key=lambda row: abs(math.log(row[0] / params)))
+    _, width, layers, kv_heads, head, vocab, tied = near
+    stretch = math.sqrt(params / near[0])
+    if not 0.75 < stretch < 1.33:  # far from all of them
+        width = max(256, round(width * stretch / 256) * 256)
+    if params < near[0] / 2:
+        vocab = min(vocab, 32000)
+    heads = max(1, width // head)
+    kv_heads = min(kv_heads, heads)
+    tables = vocab * width * (1 if tied else 2)
+    attention = 2 * width * (heads + kv_heads) * head
+    wanted = (params - tables) / layers - attention
+    feed_forward = max(256, round(wanted / (3 * width) / 256) * 256)
+    numbers = {
+        "llama.block_count": layers,
+        "llama.embedding_length": width,
+        "llama.feed_forward_length": feed_forward,
+        "llama.attention.head_count": heads,
+        "llama.attention.head_count_kv": kv_heads,
+        "llama.attention.key_length": head,
+        "llama.attention.value_length": head,
+        "llama.context_length": 131072,
+        "llama.rope.dimension_count": head,
+    }
+    data = Metadata.of({"general.architecture": "llama", **numbers})
+    shapes: dict[str, tuple[int, ...]] = {_TABLE: (width, vocab), "output_norm.weight": (width,)}
+    for i in range(layers):
+        shapes |= {
+            f"blk.{i}.{name}.weight": shape
+            for name, shape in {
+                "attn_norm": (width,),
+                "attn_q": (width, heads * head),
+                "attn_k": (width, kv_heads * head),
+                "attn_v": (width, kv_heads * head),
+                "attn_output": (heads * head, width),
+                "ffn_norm": (width,),
+                "ffn_gate": (width, feed_forward),
+                "ffn_up": (width, feed_forward),
+                "ffn_down": (feed_forward, width),
+            }.items()
+        }
+    if not tied:
+        shapes[_HEAD] = (width, vocab)
+    return read_model(_Made(data, {name: _tensor(name, shape) for name, shape in shapes.items()}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    metadata: Metadata
+    tensors: Mapping[str, TensorInfo]
+
+
+def _tensor(name: str, shape: tuple[int, ...]) -> TensorInfo:
+    kind = quants.type_named("F16" if len(shape) > 1 else "F32")
+    size = quants.tensor_bytes(kind, shape) or 0
+    return TensorInfo(name, shape, kind.id, kind.name, 0, size, 0, True)
