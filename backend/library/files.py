@@ -68,15 +68,13 @@ def look_at(path: str, sha256: str | None = None) -> File | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return File(
-        path,
-        status.st_size,
-        min(status.st_mtime_ns, _MOST),
-        status.st_dev & _MOST,
-        status.st_ino & _MOST,
-        status.st_nlink,
-        sha256,
-    )
+    size, modified, inode = stamp_of(status)
+    return File(path, size, modified, status.st_dev & _MOST, inode, status.st_nlink, sha256)
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Return size, time and inode of a file: what changes when its content does."""
+    return status.st_size, min(status.st_mtime_ns, _MOST), status.st_ino & _MOST
 
 
 def is_model(name: str) -> bool:

@@ -69,6 +69,10 @@ def record(
         (os.fsencode(file.path), file.size, file.modified, file.inode, file.device,
          digest.sha256, digest.at, digest.expected),
     )  # fmt: skip
+    connection.execute(  # so that what is noted follows the content
+        "UPDATE library_marks SET sha256 = ? WHERE path = ? AND sha256 IS NULL",
+        (sha256, os.fsencode(file.path)),
+    )
     return digest
 
 

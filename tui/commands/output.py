@@ -1,6 +1,7 @@
 """The only place of the command line that writes to standard output and error."""
 
 import json
+import shutil
 import sys
 from argparse import Namespace
 from typing import Any
@@ -34,6 +35,13 @@ def piece(text: str) -> None:
 def note(text: str) -> None:
     """Write a remark that is no result."""
     sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def status(text: str) -> None:
+    """Put a line over the last one of this kind on standard error; an empty one takes it away."""
+    width = shutil.get_terminal_size().columns - 1
+    sys.stderr.write(f"\r{clean(text)[:width]}\x1b[K")
     sys.stderr.flush()
 
 

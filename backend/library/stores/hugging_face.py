@@ -48,6 +48,10 @@ class HubLayout(Store):
             for snapshot in _snapshots(repo.path):
                 yield from self._in_snapshot(root, _repo_name(repo.name), snapshot)
 
+    def hash_in_name(self, path: str) -> str | None:
+        """Return the name of the blob, if Git LFS gave it."""
+        return _named_by(path)
+
     def _in_snapshot(self, root: str, repo: str, snapshot: str) -> Iterator[Found]:
         for where, files in walk(snapshot, follow=False):
             inside = repo + where[len(snapshot) :]
@@ -131,9 +135,13 @@ def _refs(repo: str) -> dict[str, str]:
 
 
 def _looked(entry: os.DirEntry[str]) -> File | None:
-    blob = _blob(entry.path) if entry.is_symlink() else None
-    name = blob.rpartition("/blobs/")[2] if blob else ""
-    return look_at(entry.path, name if _SHA.fullmatch(name) else None)
+    return look_at(entry.path, _named_by(entry.path) if entry.is_symlink() else None)
+
+
+def _named_by(path: str) -> str | None:
+    """Return the hash that the blob of a link, or a blob, is named by."""
+    name = (_blob(path) or path).rpartition("/blobs/")[2]
+    return name if _SHA.fullmatch(name) else None
 
 
 def _blob(link: str) -> str | None:

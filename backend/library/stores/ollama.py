@@ -74,6 +74,11 @@ class Ollama(Store):
                     name = _shown(root, manifest)
                     yield Found(file.path, self.name, root, (file,), name, manifest)
 
+    def hash_in_name(self, path: str) -> str | None:
+        """Return the digest that names a blob."""
+        match = _DIGEST.fullmatch(os.path.basename(path))
+        return match["hash"] if match else None
+
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished downloads and blobs that no manifest names, if all manifests are whole."""
         needed = _needed(root)

@@ -51,6 +51,10 @@ class Store(ABC):
     def models(self, root: str) -> Iterator[Found]:
         """Yield what a root holds."""
 
+    def hash_in_name(self, path: str) -> str | None:
+        """Return the SHA-256 that the store's own name for this file says it has."""
+        return None
+
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield the partial files and whatever else nothing refers to."""
         yield from ()
