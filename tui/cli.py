@@ -15,6 +15,7 @@ from typing import NoReturn
 VERBS = {
     "machine": "what this computer has, and how fast it reads memory",
     "ls": "models on disk",
+    "rm": "delete a model; `--undo` brings it back",
     "verify": "whether models on disk still are what they should be",
     "show": "what is inside a model file",
     "run": "chat with a model in the plain terminal",

@@ -34,20 +34,31 @@ def _named(wanted: str, model: LibraryModel) -> bool:
     """Whether `wanted` is the model's file name, its repository, or its name without the tag."""
     if wanted == model.path.name.casefold() or (wanted, model.store) == ("starter", "starter"):
         return True
-    for full in model.names:
-        name = full.casefold()
-        for hub in _HUBS:
-            name = name.removeprefix(hub)
-        parts = name.split("/")
-        if wanted in (
-            parts[-1],
-            parts[-1].removesuffix(".gguf"),
-            "/".join(parts[:2]).partition(":")[0],
-            name,
-            name.removesuffix(":latest"),
-        ):
-            return True
-    return False
+    return any(_is_name(wanted, name) for name in model.names)
+
+
+def _is_name(wanted: str, full: str) -> bool:
+    name = full.casefold()
+    for hub in _HUBS:
+        name = name.removeprefix(hub)
+    parts = name.split("/")
+    return wanted in (
+        parts[-1],
+        parts[-1].removesuffix(".gguf"),
+        "/".join(parts[:2]).partition(":")[0],
+        name,
+        name.removesuffix(":latest"),
+    )
+
+
+def _meant(wanted: str, model: LibraryModel) -> Copy:
+    """Return the place of a model whose own name was given, else the first."""
+    without_quant = wanted.rpartition(":")[0] or wanted
+    for name in (wanted, without_quant):
+        for copy in model.copies:
+            if _is_name(name, copy.name) or name == copy.path.name.casefold():
+                return copy
+    return model.copies[0]
 
 
 def _preferred(found: list[LibraryModel]) -> list[LibraryModel]:
@@ -73,10 +84,7 @@ def find(text: str, models: list[LibraryModel] | None = None) -> tuple[LibraryMo
     if len(found) > 1:
         found = _preferred(found)
     if len(found) == 1:
-        model = found[0]
-        wanted = text.casefold()
-        named = (copy for copy in model.copies if wanted == copy.name.casefold())
-        return model, next(named, model.copies[0])
+        return found[0], _meant(text.casefold(), found[0])
     if found:
         names = ", ".join(sorted(f"{m.name} ({m.quant}, {m.path})" for m in found)[:5])
         raise SternaError(

@@ -1,5 +1,6 @@
 """The verbs that keep the library: verify, rm, tidy, mark."""
 
+import io
 import json
 import os
 import pty
@@ -76,3 +77,66 @@ def test_verify_shows_progress_to_who_watches(own, content):
     assert b"/s" in seen
     assert b"left" in seen
     os.close(here)
+
+
+def names(capsys):
+    data = result(capsys, "ls")[1]
+    return [model["name"] for model in data["models"] if model["store"] != "starter"]
+
+
+def test_rm_shows_what_it_frees_and_can_be_undone(capsys, own, content):
+    (own / "mine.gguf").write_bytes(content)
+    status, data = result(capsys, "rm", "mine", "--preview")
+    assert (status, data["deleted"], data["frees"]) == (0, False, len(content))
+    assert data["paths"] == [str(own / "mine.gguf")]
+    assert names(capsys) == ["mine"]
+    status, data = result(capsys, "rm", "mine", "--yes")
+    assert (status, data["deleted"], data["undo"]) == (0, True, "sterna rm --undo")
+    assert names(capsys) == []
+    assert result(capsys, "rm", "--undo")[1]["restored"] == [str(own / "mine.gguf")]
+    assert names(capsys) == ["mine"]
+    assert result(capsys, "rm", "--undo")[1]["error"]["kind"] == "nothing_deleted"
+    result(capsys, "rm", "mine", "--yes")
+    assert result(capsys, "rm", "--empty")[1]["freed"] == len(content)
+    assert result(capsys, "rm", "--undo")[1]["error"]["kind"] == "nothing_deleted"
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", []), ("n\n", ["mine"]), ("", ["mine"])])
+def test_rm_asks(capsys, monkeypatch, own, content, answer, left):
+    (own / "mine.gguf").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    status = main(["rm", "mine"])
+    shown = capsys.readouterr()
+    assert str(own / "mine.gguf") in shown.err
+    assert "will be freed" in shown.err
+    assert (status == 0) == (left == [])
+    assert names(capsys) == left
+
+
+def test_rm_for_programs_never_waits_for_an_answer(capsys, own, content):
+    (own / "mine.gguf").write_bytes(content)
+    status, data = result(capsys, "rm", "mine")
+    assert (status, data["error"]["kind"]) == (1, "not_confirmed")
+    assert "--yes" in data["error"]["hint"]
+    status, data = result(capsys, "rm", "mine", "--yes", "--now")
+    assert (status, data["undo"]) == (0, None)
+    assert names(capsys) == []
+
+
+def test_rm_takes_one_place_or_all_of_them(capsys, home, own, content):
+    (own / "mine.gguf").write_bytes(content)
+    Hub(home / "huggingface/hub").add("a/B", {"b.gguf": content})
+    assert main(["verify", "--all"]) == 0  # now both are known to be the same
+    capsys.readouterr()
+    data = result(capsys, "rm", "a/B", "--yes")[1]
+    assert data["stores"] == ["huggingface"]
+    assert [place["store"] for place in data["remains"]] == ["sterna"]
+    assert names(capsys) == ["mine"]
+    result(capsys, "rm", "--undo")
+    assert len(result(capsys, "rm", "mine", "--everywhere", "--yes")[1]["stores"]) == 2
+    assert names(capsys) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["x", "--undo"], ["--undo", "--empty"]])
+def test_rm_wants_one_thing_to_do(capsys, arguments):
+    assert result(capsys, "rm", *arguments)[1]["error"]["kind"] == "bad_argument"

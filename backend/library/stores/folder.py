@@ -1,6 +1,6 @@
 """Folders of plain files: Sterna's own, those of the settings, and the model that ships with Sterna."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backend import paths
@@ -47,7 +47,7 @@ class Starter(Store):
         if (file := look_at(root)) is not None:
             yield Found(root, self.name, root, (file,))
 
-    def belongings(self, copy: Copy) -> Belongings:
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
         """Refuse: it is a part of the program."""
         raise SternaError(
             "not_deletable",

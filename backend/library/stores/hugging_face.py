@@ -8,14 +8,22 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from backend.library.files import entries, grouped, is_model, look_at, walk, without_part
 from backend.library.model import Copy, File, Found
 from backend.library.stores.checkpoints import weights_of
-from backend.library.stores.store import SETTLED, Belongings, Leftover, Store, leftover, names_in
+from backend.library.stores.store import (
+    SETTLED,
+    Belongings,
+    Leftover,
+    Store,
+    leftover,
+    names_in,
+    together,
+)
 from backend.settings import Settings
 
 _SHA = re.compile(r"[0-9a-f]{64}")
@@ -84,11 +92,14 @@ class HubLayout(Store):
                 elif entry.path in replaced:
                     yield leftover(self, root, "superseded", file)
 
-    def belongings(self, copy: Copy) -> Belongings:
-        """Return the links of every revision to this content, and the blobs; or the whole repository."""
-        inside = str(copy.path)[len(copy.root) :].lstrip("/")
-        repo = f"{copy.root}/{inside.partition('/')[0]}"
-        return _without(repo, [file.path for file in copy.files])
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return the links of every revision to these contents, and the blobs; or whole repositories."""
+        files: dict[str, list[str]] = {}
+        for copy in copies:
+            inside = str(copy.path)[len(copy.root) :].lstrip("/")
+            repo = f"{copy.root}/{inside.partition('/')[0]}"
+            files.setdefault(repo, []).extend(file.path for file in copy.files)
+        return together(_without(repo, paths) for repo, paths in files.items())
 
     def references(self, path: str) -> Belongings:
         """Return what has to go with a blob that is left over."""

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backend.library.model import Copy, Found
@@ -44,10 +44,10 @@ class LlamaCpp(HubLayout):
             if not self.holds(root, left.path):
                 yield left
 
-    def belongings(self, copy: Copy) -> Belongings:
-        """Return the files and the notes beside them."""
-        if self.holds(copy.root, str(copy.path)):
-            return super().belongings(copy)
-        files = [file.path for file in copy.files]
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return what goes of the Hub's layout, and the other files with the notes beside them."""
+        laid_out = [copy for copy in copies if self.holds(copy.root, str(copy.path))]
+        of_hub = super().belongings(laid_out)
+        files = [file.path for copy in copies if copy not in laid_out for file in copy.files]
         notes = [path + end for path in files for end in _NOTES if os.path.lexists(path + end)]
-        return Belongings((*files, *notes))
+        return Belongings((*of_hub.paths, *files, *notes), of_hub.kept)

@@ -1,7 +1,7 @@
 """LM Studio: PUBLISHER/MODEL/FILE.gguf below a folder that its settings may move."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backend.library.files import entries
@@ -47,9 +47,12 @@ class LMStudio(Store):
         """Yield unfinished downloads."""
         return plain_leftovers(self, root, (".part",))
 
-    def belongings(self, copy: Copy) -> Belongings:
-        """Return the files, and their folder when nothing else is in it."""
-        files = [file.path for file in copy.files]
-        folder = os.path.dirname(files[0])
-        alone = {entry.path for entry in entries(folder)} <= set(files)
-        return Belongings((folder,) if alone and folder != copy.root else tuple(files))
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return the files, and instead of them their folder when nothing else is in it."""
+        files = [file.path for copy in copies for file in copy.files]
+        paths = dict.fromkeys(files)
+        for folder in {os.path.dirname(path) for path in files} - {copy.root for copy in copies}:
+            inside = [entry.path for entry in entries(folder)]
+            if set(inside) <= set(files):
+                paths = {path: None for path in paths if path not in inside} | {folder: None}
+        return Belongings(tuple(paths))

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,25 +92,28 @@ class Ollama(Store):
             elif not match["rest"] and needed is not None and match["hash"] not in needed:
                 yield leftover(self, root, "unreferenced", file)
 
-    def belongings(self, copy: Copy) -> Belongings:
-        """Return the manifest, and those of its layers that no other manifest names."""
-        mine = [digest for _, digest in _layers(read_object(Path(copy.origin)))]
-        needed = _needed(copy.root, but=copy.origin)
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return the manifests, and those of their layers that no other manifest names."""
+        manifests = tuple(dict.fromkeys(copy.origin for copy in copies))
+        root = copies[0].root
+        needed = _needed(root, but=manifests)
         if needed is None:
             unknown = "Its layers stay: another manifest cannot be read, and may need them."
-            return Belongings((copy.origin,), (unknown,))
+            return Belongings(manifests, (unknown,))
+        named = [_layers(read_object(Path(manifest))) for manifest in manifests]
+        mine = dict.fromkeys(digest for layers in named for _, digest in layers)
         shared = sum(digest in needed for digest in mine)
         kept = (f"{shared} of its {len(mine)} layers belong to other models, too, and stay.",)
-        blobs = [_blob(copy.root, digest) for digest in dict.fromkeys(mine) if digest not in needed]
+        blobs = (_blob(root, digest) for digest in mine if digest not in needed)
         there = [blob for blob in blobs if os.path.lexists(blob)]
-        return Belongings((copy.origin, *there), kept if shared else ())
+        return Belongings((*manifests, *there), kept if shared else ())
 
 
-def _needed(root: str, *, but: str = "") -> set[str] | None:
-    """Return the hashes that the manifests name, all `but` one; None when one cannot be understood."""
+def _needed(root: str, *, but: Collection[str] = ()) -> set[str] | None:
+    """Return the hashes that all manifests `but` some name; None when one cannot be understood."""
     needed: set[str] = set()
     for manifest in _manifests(root):
-        if manifest == but:
+        if manifest in but:
             continue
         layers = [digest for _, digest in _layers(read_object(Path(manifest)))]
         if not layers:

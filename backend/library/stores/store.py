@@ -1,13 +1,12 @@
 """What a store is: a program's way of keeping models on disk."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from backend.errors import SternaError
 from backend.library.files import entries
 from backend.library.model import Copy, File, Found
 from backend.settings import Settings
@@ -28,13 +27,22 @@ class Leftover(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Belongings:
-    """What goes when one copy of a model goes: paths in the order in which they may be moved.
+    """What goes when copies of a model go: paths in the order in which they may be moved.
 
     `kept` says in words what stays, because something else needs it.
     """
 
     paths: tuple[str, ...]
     kept: tuple[str, ...] = ()
+
+
+def together(several: Iterable[Belongings]) -> Belongings:
+    """Return several as one."""
+    all_of_them = list(several)
+    return Belongings(
+        tuple(dict.fromkeys(path for one in all_of_them for path in one.paths)),
+        tuple(dict.fromkeys(text for one in all_of_them for text in one.kept)),
+    )
 
 
 class Store(ABC):
@@ -59,9 +67,9 @@ class Store(ABC):
         """Yield the partial files and whatever else nothing refers to."""
         yield from ()
 
-    def belongings(self, copy: Copy) -> Belongings:
-        """Return what has to go so that this copy is gone. Raises SternaError."""
-        return Belongings(tuple(file.path for file in copy.files))
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return what has to go so that these copies, of one root, are gone. Raises SternaError."""
+        return Belongings(tuple(file.path for copy in copies for file in copy.files))
 
 
 def leftover(store: Store, root: str, why: str, file: File) -> Leftover:
@@ -72,10 +80,3 @@ def leftover(store: Store, root: str, why: str, file: File) -> Leftover:
 def names_in(folder: str) -> list[str]:
     """Return the names in a folder."""
     return [entry.name for entry in entries(folder)]
-
-
-def undecided(what: str) -> SternaError:
-    """Return the error of a store whose state does not allow a deletion."""
-    return SternaError(
-        "store_damaged", what, "Mend it with the program that owns it, then try again."
-    )
