@@ -203,7 +203,7 @@ _FILE_TYPES: dict[int, tuple[str, tuple[str, ...]]] = {
     2: ("Q4_0", ("Q4_0",)), 3: ("Q4_1", ("Q4_1",)), 7: ("Q8_0", ("Q8_0",)),
     8: ("Q5_0", ("Q5_0",)), 9: ("Q5_1", ("Q5_1",)),
     10: ("Q2_K", ("Q2_K", "Q3_K")), 21: ("Q2_K_S", ("Q2_K",)),
-    11: ("Q3_K_S", ("Q3_K",)), 12: ("Q3_K_M", ("Q3_K",)), 13: ("Q3_K_L", ("Q3_K",)),
+    11: ("Q3_K_S", ("Q3_K",)), 12: ("Q3_K_M", ("Q3_K",)), 13: ("Q3_K_L", ("Q3_K", "Q5_K")),
     14: ("Q4_K_S", ("Q4_K",)), 15: ("Q4_K_M", ("Q4_K",)),
     16: ("Q5_K_S", ("Q5_K",)), 17: ("Q5_K_M", ("Q5_K",)), 18: ("Q6_K", ("Q6_K",)),
     19: ("IQ2_XXS", ("IQ2_XXS",)), 20: ("IQ2_XS", ("IQ2_XS",)), 28: ("IQ2_S", ("IQ2_XS", "IQ2_S")),
@@ -223,6 +223,11 @@ _SUBSTITUTES = {
 # fmt: on
 
 
+def file_type(quant: str) -> int | None:
+    """Return the `general.file_type` of a quant, or None where it has none."""
+    return next((id_ for id_, (name, _) in _FILE_TYPES.items() if name == quant), None)
+
+
 def substitute(name: str) -> str | None:
     """Return the type that stands in for `name` where rows do not fill its blocks of 256, or None."""
     return _SUBSTITUTES.get(name)
@@ -240,7 +245,9 @@ def quant_name(bytes_by_type: Mapping[str, int], file_type: int | None) -> str:
     main = max(bytes_by_type, key=lambda name: bytes_by_type[name])
     name, types = _FILE_TYPES.get(-1 if file_type is None else file_type, ("", ()))
     substituted = any(_SUBSTITUTES.get(t) == main and bytes_by_type.get(t) for t in types)
-    if main in types or substituted:
+    # A mix may give most bytes to another type than its own, but not all of them.
+    named = main in types and (main == types[0] or bytes_by_type.get(types[0]))
+    if named or substituted:
         return name
     return _mix_name(main, bytes_by_type)
 

@@ -19,6 +19,7 @@ VERBS = {
     "verify": "whether models on disk still are what they should be",
     "show": "what is inside a model file",
     "run": "chat with a model in the plain terminal",
+    "quantize": "write a smaller file of a model",
     "bench": "measure a model's speed beside the machine's limit",
     "serve": "serve a model to other programs (OpenAI-compatible)",
     "doctor": "everything a bug report needs, with nothing private",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from backend.errors import SternaError
 from backend.gguf.cursor import corrupt, shown
-from backend.gguf.header import Header, read_header
+from backend.gguf.header import Header, encoded_metadata, read_header
 from backend.gguf.mapping import map_file
 from backend.gguf.metadata import Metadata
 from backend.gguf.splits import check_parts, find_parts
@@ -72,6 +72,11 @@ class GGUFFile:
         """
         info = self.tensors[name]
         return np.frombuffer(self._parts[info.shard].map, np.uint8, info.nbytes, info.offset)
+
+    def encoded_metadata(self) -> dict[str, bytes]:
+        """Return the metadata as it stands in the file, for a writer to keep."""
+        with memoryview(self._parts[0].map) as view:
+            return encoded_metadata(view)
 
     # Access to metadata by type. Absent and of another type are the same: see Metadata.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from backend.errors import SternaError
 from backend.gguf.cursor import Buffer, Cursor, corrupt, truncated
-from backend.gguf.metadata import Metadata, read_pairs
+from backend.gguf.metadata import Metadata, encoded_pairs, read_pairs
 from backend.gguf.tensors import TensorInfo, read_tensors
 
 MAGIC = b"GGUF"
@@ -54,6 +54,14 @@ def read_header(
         architecture = metadata.string("general.architecture") or ""
     tensors, start = read_tensors(c, tensor_count, alignment, architecture, shard)
     return Header(version, alignment, metadata, tensors, start)
+
+
+def encoded_metadata(data: Buffer) -> dict[str, bytes]:
+    """Return the metadata of a whole file as it stands there, ready to be written again."""
+    c = Cursor(data)
+    _read_version(c)
+    _, pair_count = c.numbers(_COUNTS, "the list of contents")
+    return encoded_pairs(c, pair_count)
 
 
 def _read_version(c: Cursor) -> int:

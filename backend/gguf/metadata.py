@@ -214,6 +214,18 @@ def read_pairs(c: Cursor, count: int) -> dict[str, _Stored]:
     return pairs
 
 
+def encoded_pairs(c: Cursor, count: int) -> dict[str, bytes]:
+    """Return every pair's value as it stands in the file, its type before it; raises SternaError."""
+    encoded = {}
+    for _ in range(count):
+        key = c.string("a metadata key", _MAX_KEY).decode("utf-8", "replace")
+        at = c.at
+        (kind,) = c.numbers(_KIND, "the type of a metadata value")
+        _read_value(c, key, kind)
+        encoded[key] = bytes(c.data[at : c.at])
+    return encoded
+
+
 def _read_value(c: Cursor, key: str, kind: int) -> _Stored:
     layout = _LAYOUTS.get(kind)
     if layout is not None:

@@ -1,0 +1,119 @@
+"""Long jobs on the command line: a line of progress, and an end that leaves nothing half done."""
+
+import contextlib
+import signal
+import sys
+import threading
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from types import FrameType
+
+from backend.progress import Progress, Report
+from backend.units import human_bytes
+from tui.commands import output
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take how to tell of progress."""
+    parser.add_argument(
+        "--events", action="store_true", help="progress and result as JSON lines, for programs"
+    )
+
+
+@contextlib.contextmanager
+def job(args: Namespace) -> Iterator[Report]:
+    """Run a long job: gives what it reports to. Asking the process to end is an interrupt to it."""
+    teller = _Events() if args.events else _Line() if sys.stderr.isatty() else _Tenths()
+    with _ended_by_request():
+        try:
+            yield teller.tell
+        finally:
+            teller.end()
+
+
+def finish(args: Namespace, result: dict[str, object], text: str) -> None:
+    """Write the result of a job."""
+    if args.events:
+        output.json_line({"event": "done", **result})
+    else:
+        output.emit(args, result, text)
+
+
+def time_left(seconds: float | None) -> str:
+    """Return e.g. `4 min left`, or nothing while it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s left"
+    minutes = round(seconds / 60)
+    return f"{minutes} min left" if minutes < 100 else f"{minutes / 60:.1f} h left"
+
+
+def described(p: Progress) -> str:
+    """Return a report in words."""
+    percent = f"{100 * p.done / p.total:3.0f} %" if p.total else "  – %"
+    if p.unit == "bytes":
+        speed = f"{human_bytes(round(p.per_second))}/s"
+    else:
+        speed = f"{p.per_second:.0f} {p.unit}/s"
+    left = time_left(p.seconds_left) if p.done < p.total else ""
+    return "  ".join(part for part in (percent, speed, left, p.what) if part)
+
+
+class _Line:
+    """One line that is written over and over."""
+
+    def __init__(self) -> None:
+        self._used = False
+
+    def tell(self, p: Progress) -> None:
+        output.status(described(p))
+        self._used = True
+
+    def end(self) -> None:
+        if self._used:
+            output.status("")
+
+
+class _Tenths:
+    """A line for every tenth of the way, where lines cannot be written over."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def tell(self, p: Progress) -> None:
+        share = p.done / p.total if p.total else 1
+        if share >= self._next:
+            output.note(described(p).strip())
+            self._next = int(share * 10) / 10 + 0.1
+
+    def end(self) -> None:
+        pass
+
+
+class _Events:
+    """JSON lines."""
+
+    def tell(self, p: Progress) -> None:
+        output.json_line({"event": "progress", **asdict(p)})
+
+    def end(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _ended_by_request() -> Iterator[None]:
+    """Let SIGTERM end the job as Ctrl-C does, so that files are cleared away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
