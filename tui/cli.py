@@ -17,6 +17,8 @@ VERBS = {
     "ls": "models on disk",
     "rm": "delete a model; `--undo` brings it back",
     "verify": "whether models on disk still are what they should be",
+    "tidy": "what takes room and need not: duplicates, unfinished downloads, old revisions",
+    "mark": "a name of your own, a note or a star for a model",
     "show": "what is inside a model file",
     "run": "chat with a model in the plain terminal",
     "quantize": "write a smaller file of a model",

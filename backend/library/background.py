@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from functools import partial
 
 from backend.database import Database
 from backend.errors import SternaError
@@ -30,15 +31,36 @@ def unhashed(models: Iterable[LibraryModel]) -> list[File]:
     return sorted(unknown, key=lambda file: (sizes[file.size] == 1, file.size))
 
 
+def remember(
+    files: Iterable[File],
+    *,
+    progress: Callable[[str, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> int:
+    """Hash files and keep each hash as it is done; return how many. Raises StoppedError.
+
+    Files that cannot be read, or have changed, are left out: the next look tells.
+    """
+    count = 0
+    for file in files:
+        with suppress(SternaError):
+            told = None if progress is None else partial(progress, file.path)
+            digest = sha256_of(file, progress=told, stop=stop)
+            with closing(Database.open()) as database, database.writing() as connection:
+                hashes.record(connection, file, digest)
+            count += 1
+    return count
+
+
 class Hasher(threading.Thread):
-    """Hashes files one after another at the lowest priority, and keeps each hash as it is done.
+    """Hashes files one after another at the lowest priority.
 
     Stopped at any moment (`stop`, or the end of the process) it loses the file that it was reading
     and no more; the next one goes on with what is still unknown. `done` is called in its thread
-    with the number of hashes that are new.
+    when all are hashed.
     """
 
-    def __init__(self, files: list[File], done: Callable[[int], None]) -> None:
+    def __init__(self, files: list[File], done: Callable[[], None]) -> None:
         super().__init__(name="sterna-hashing", daemon=True)
         self._files = files
         self._done = done
@@ -52,12 +74,6 @@ class Hasher(threading.Thread):
         """Work through the files."""
         if sys.platform == "linux":  # elsewhere priorities belong to processes
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        count = 0
         with suppress(StoppedError):
-            for file in self._files:
-                with suppress(SternaError):  # it may have gone, or changed: the next look will tell
-                    digest = sha256_of(file, stop=self._stop_wanted.is_set)
-                    with closing(Database.open()) as database, database.writing() as connection:
-                        hashes.record(connection, file, digest)
-                    count += 1
-        self._done(count)
+            remember(self._files, stop=self._stop_wanted.is_set)
+            self._done()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from backend.library.model import File
 
 TRASH = ".sterna-trash"  # never looked into
+LINKING = ".sterna-link"  # the end of a link's name before it takes its place
 MAX_DEPTH = 8
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL | re.I)
 _MOST = (1 << 63) - 1  # what a column of SQLite can hold

@@ -140,3 +140,58 @@ def test_rm_takes_one_place_or_all_of_them(capsys, home, own, content):
 @pytest.mark.parametrize("arguments", [[], ["x", "--undo"], ["--undo", "--empty"]])
 def test_rm_wants_one_thing_to_do(capsys, arguments):
     assert result(capsys, "rm", *arguments)[1]["error"]["kind"] == "bad_argument"
+
+
+def test_tidy_tells_first_and_does_what_is_asked(capsys, home, own, content):
+    (own / "mine.gguf").write_bytes(content)
+    Hub(home / "huggingface/hub").add("a/B", {"b.gguf": content})
+    partial = own / "half.gguf.part"
+    partial.write_bytes(b"x" * 1000)
+    os.utime(partial, (1, 1))
+    status, data = result(capsys, "tidy")
+    assert (status, data["done"]) == (0, None)
+    assert data["reclaimable"] == len(content) + 1000
+    assert [one["path"] for one in data["leftovers"]] == [str(partial)]
+    assert partial.exists()
+    assert main(["tidy"]) == 0
+    shown = capsys.readouterr().out
+    assert "--duplicates" in shown
+    assert "--partial" in shown
+
+    status, data = result(capsys, "tidy", "--partial")
+    assert (status, data["error"]["kind"]) == (1, "not_confirmed")
+    data = result(capsys, "tidy", "--partial", "--duplicates", "--yes")[1]
+    assert data["done"] == {"linked": len(content), "deleted": 1000, "emptied": 0}
+    assert not partial.exists()
+    assert (own / "mine.gguf").stat().st_nlink == 2
+    data = result(capsys, "tidy", "--trash", "--yes")[1]
+    assert data["done"]["emptied"] == 1000
+    assert result(capsys, "tidy")[1]["reclaimable"] == 0
+
+
+def test_tidy_asks(capsys, monkeypatch, own):
+    partial = own / "half.gguf.part"
+    partial.write_bytes(b"x")
+    os.utime(partial, (1, 1))
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert main(["tidy", "--partial"]) == 1
+    assert partial.exists()
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert main(["tidy", "--partial"]) == 0
+    assert not partial.exists()
+
+
+def test_mark_gives_a_model_a_name_a_note_and_a_star(capsys, own, content):
+    (own / "mine.gguf").write_bytes(content)
+    arguments = ("--alias", "bard", "--note", "rhymes", "--favourite")
+    status, data = result(capsys, "mark", "mine", *arguments)
+    assert status == 0
+    assert (data["alias"], data["note"], data["favourite"]) == ("bard", "rhymes", True)
+    assert result(capsys, "show", "bard")[1]["path"] == str(own / "mine.gguf")
+    (model,) = result(capsys, "ls", "--favourites")[1]["models"]
+    assert (model["alias"], model["note"]) == ("bard", "rhymes")
+    assert main(["ls"]) == 0
+    assert "★ bard (mine)" in capsys.readouterr().out
+    data = result(capsys, "mark", "bard", "--alias", "", "--no-favourite")[1]
+    assert (data["alias"], data["note"], data["favourite"]) == (None, "rhymes", False)
+    assert result(capsys, "show", "bard")[1]["error"]["kind"] == "not_found"

@@ -1,16 +1,20 @@
 """Folders of plain files: Sterna's own, those of the settings, and the model that ships with Sterna."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backend import paths
 from backend.errors import SternaError
-from backend.library.files import grouped, is_model, look_at, walk
+from backend.library.files import LINKING, grouped, is_model, look_at, walk
 from backend.library.model import Copy, Found
-from backend.library.stores.store import Belongings, Leftover, Store, leftover
+from backend.library.stores.store import Belongings, Leftover, Store, is_settled, leftover
 from backend.settings import Settings
 
-_PARTIAL = (".part", ".incomplete", ".downloadInProgress", ".gguf.tmp", ".download")
+_PARTIAL = re.compile(
+    r".*\.(gguf|safetensors)\.(part|incomplete|downloadInProgress|download|crdownload|tmp)",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def plain_models(store: str, root: str, *, named: bool = False) -> Iterator[Found]:
@@ -25,12 +29,14 @@ def plain_models(store: str, root: str, *, named: bool = False) -> Iterator[Foun
                 yield Found(parts[0].path, store, root, parts, name)
 
 
-def plain_leftovers(store: Store, root: str, endings: tuple[str, ...]) -> Iterator[Leftover]:
+def plain_leftovers(store: Store, root: str) -> Iterator[Leftover]:
     """Yield the unfinished downloads below a folder, known by the ends of their names."""
     for _where, files in walk(root, follow=False):
         for entry in files:
-            if entry.name.endswith(endings) and (file := look_at(entry.path)) is not None:
-                yield leftover(store, root, "partial", file)
+            if _PARTIAL.fullmatch(entry.name) or entry.name.endswith(LINKING):
+                file = look_at(entry.path)
+                if file is not None and is_settled(file):
+                    yield leftover(store, root, "partial", file)
 
 
 class Starter(Store):
@@ -71,7 +77,7 @@ class Own(Store):
 
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished files."""
-        return plain_leftovers(self, root, _PARTIAL)
+        return plain_leftovers(self, root)
 
 
 class Folders(Store):
@@ -89,4 +95,4 @@ class Folders(Store):
 
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished files."""
-        return plain_leftovers(self, root, _PARTIAL)
+        return plain_leftovers(self, root)

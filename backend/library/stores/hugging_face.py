@@ -7,19 +7,18 @@ keeps it, else by its Git object id; so the hash of a model is known without rea
 import fcntl
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from backend.library.files import entries, grouped, is_model, look_at, walk, without_part
+from backend.library.files import LINKING, entries, grouped, is_model, look_at, walk, without_part
 from backend.library.model import Copy, File, Found
 from backend.library.stores.checkpoints import weights_of
 from backend.library.stores.store import (
-    SETTLED,
     Belongings,
     Leftover,
     Store,
+    is_settled,
     leftover,
     names_in,
     together,
@@ -28,7 +27,7 @@ from backend.settings import Settings
 
 _SHA = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PARTIAL = ".incomplete"
+_PARTIAL = (".incomplete", LINKING)
 
 
 def hub_cache() -> Path:
@@ -101,9 +100,11 @@ class HubLayout(Store):
             files.setdefault(repo, []).extend(file.path for file in copy.files)
         return together(_without(repo, paths) for repo, paths in files.items())
 
-    def references(self, path: str) -> Belongings:
-        """Return what has to go with a blob that is left over."""
-        return _without(os.path.dirname(os.path.dirname(path)), [path])
+    def goes_with(self, left: Leftover) -> tuple[str, ...]:
+        """Return a blob that is left over, and the links of old revisions to it."""
+        if left.why != "superseded":
+            return (left.path,)
+        return _without(os.path.dirname(os.path.dirname(left.path)), [left.path]).paths
 
 
 class HuggingFace(HubLayout):
@@ -190,7 +191,7 @@ def _superseded(repo: str, links: dict[str, str]) -> set[str]:
 
 def _is_being_written(root: str, repo: str, file: File) -> bool:
     """Whether a program still writes a partial file: it was lately, or holds the Hub's lock on it."""
-    if time.time() - file.modified / 1e9 < SETTLED:
+    if not is_settled(file):
         return True
     etag = os.path.basename(file.path).partition(".")[0]
     try:

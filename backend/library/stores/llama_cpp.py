@@ -40,7 +40,7 @@ class LlamaCpp(HubLayout):
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished downloads of both layouts."""
         yield from super().leftovers(root)
-        for left in plain_leftovers(self, root, (".downloadInProgress",)):
+        for left in plain_leftovers(self, root):
             if not self.holds(root, left.path):
                 yield left
 

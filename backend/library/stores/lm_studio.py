@@ -45,7 +45,7 @@ class LMStudio(Store):
 
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished downloads."""
-        return plain_leftovers(self, root, (".part",))
+        return plain_leftovers(self, root)
 
     def belongings(self, copies: Sequence[Copy]) -> Belongings:
         """Return the files, and instead of them their folder when nothing else is in it."""

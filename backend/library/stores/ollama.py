@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from backend.library.files import entries, look_at, walk
 from backend.library.model import Copy, Found
 from backend.library.stores.json_files import read_object
-from backend.library.stores.store import SETTLED, Belongings, Leftover, Store, leftover
+from backend.library.stores.store import Belongings, Leftover, Store, is_settled, leftover
 from backend.settings import Settings
 
 _DIGEST = re.compile(r"sha256[:-](?P<hash>[0-9a-f]{64})")
@@ -85,7 +84,7 @@ class Ollama(Store):
         for entry in entries(f"{root}/blobs"):
             match = _BLOB.fullmatch(entry.name)
             file = look_at(entry.path) if match else None
-            if match is None or file is None or time.time() - file.modified / 1e9 < SETTLED:
+            if match is None or file is None or not is_settled(file):
                 continue
             if match["rest"].startswith("-partial"):
                 yield leftover(self, root, "partial", file)

@@ -1,5 +1,6 @@
 """What a store is: a program's way of keeping models on disk."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from backend.library.files import entries
 from backend.library.model import Copy, File, Found
 from backend.settings import Settings
 
-SETTLED = 24 * 3600  # seconds after which nobody writes an unfinished download any more
+_SETTLED = 3600.0  # seconds
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -67,6 +68,10 @@ class Store(ABC):
         """Yield the partial files and whatever else nothing refers to."""
         yield from ()
 
+    def goes_with(self, left: Leftover) -> tuple[str, ...]:
+        """Return the paths that have to go so that a leftover is gone."""
+        return (left.path,)
+
     def belongings(self, copies: Sequence[Copy]) -> Belongings:
         """Return what has to go so that these copies, of one root, are gone. Raises SternaError."""
         return Belongings(tuple(file.path for copy in copies for file in copy.files))
@@ -75,6 +80,11 @@ class Store(ABC):
 def leftover(store: Store, root: str, why: str, file: File) -> Leftover:
     """Return the record of one file that is left over."""
     return Leftover(store.name, root, file.path, file.size, why, file.modified / 1e9)
+
+
+def is_settled(file: File) -> bool:
+    """Whether nothing has been written to a file for long enough that nobody does any more."""
+    return time.time() - file.modified / 1e9 > _SETTLED
 
 
 def names_in(folder: str) -> list[str]:
