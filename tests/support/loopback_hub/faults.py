@@ -19,18 +19,16 @@ class Fault:
     path: str = ""
     after: int = 0
 
-    def strikes(self, request, answer):
-        """Whether this answer is to be changed; counts."""
+    def strike(self, request, answer):
+        """Change this answer, if it is meant; counts. A change that finds nothing to do says False."""
         if answer.kind != self.kind or self.path not in request.path or request.method != "GET":
-            return False
+            return
         if self.after > 0:
             self.after -= 1
-            return False
-        if self.times is not None:
-            if self.times <= 0:
-                return False
+        elif (self.times is None or self.times > 0) and (
+            self.change(request, answer) is not False and self.times is not None
+        ):
             self.times -= 1
-        return True
 
 
 def drop(after):
@@ -38,6 +36,7 @@ def drop(after):
 
     def change(_request, answer):
         answer.cut = after
+        return after < len(answer.body)
 
     return change
 
@@ -55,7 +54,7 @@ def status(code, **headers):
     """Answer with another status and no content."""
 
     def change(_request, answer):
-        answer.status, answer.body = code, b""
+        answer.status, answer.body, answer.file = code, b"", None
         answer.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     return change
@@ -104,10 +103,12 @@ def flip(offset):
 
     def change(_request, answer):
         place = offset - answer.start
-        if 0 <= place < len(answer.body):
-            data = bytearray(answer.body)
-            data[place] ^= 1
-            answer.body = bytes(data)
+        if not 0 <= place < len(answer.body):
+            return False
+        data = bytearray(answer.body)
+        data[place] ^= 1
+        answer.body = bytes(data)
+        return True
 
     return change
 

@@ -1,8 +1,10 @@
 """What the Hub holds: repositories, their files and commits."""
 
 import hashlib
+import mmap
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
 LFS = (".gguf", ".safetensors", ".bin", ".pt", ".model")
 
@@ -13,13 +15,23 @@ def pseudo_random(size, seed=1):
 
 
 class StoredFile:
-    """Content at a path. LFS files are known by their sha256, others by git's hash of a blob."""
+    """Content at a path. LFS files are known by their sha256, others by git's hash of a blob.
+
+    `data` is bytes, or the path of a file on disk, which is then sent by the kernel.
+    """
 
     def __init__(self, path, data):
-        self.path, self.data = path, data
+        self.path, self.origin = path, None
+        if isinstance(data, Path):
+            self.origin = data
+            with data.open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.data = data
         self.lfs = path.endswith(LFS)
         self.sha256 = hashlib.sha256(data).hexdigest()
-        self.git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        git = hashlib.sha1(b"blob %d\0" % len(data))
+        git.update(data)
+        self.git = git.hexdigest()
 
     @property
     def etag(self):
@@ -42,7 +54,7 @@ class StoredFile:
 
 @dataclass
 class Repo:
-    """A model repository. `files` maps a path to its bytes; `put` commits a change."""
+    """A model repository. `files` maps a path to its bytes (or to a file on disk); `put` commits a change."""
 
     id: str
     files: dict = field(default_factory=dict)

@@ -1,0 +1,87 @@
+"""The hash of a file that is still arriving: follows the pieces from the first to the last."""
+
+import hashlib
+import re
+import threading
+from typing import TYPE_CHECKING
+
+from backend.errors import SternaError
+from backend.hub.work import Work
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_EVERY = 16  # pieces between two states that are kept to go back to
+_GIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Hasher(threading.Thread):
+    """Reads every piece once it is there, checks those of an earlier run against the journal.
+
+    `digest` is the sha256 when all of it was read. Files outside LFS are named by git's hash of a
+    blob instead: SHA-1 of `blob SIZE`, a zero byte, the content.
+    """
+
+    def __init__(self, work: Work, first: int = 0, before: "Hasher | None" = None) -> None:
+        super().__init__(name="sterna-hasher", daemon=True)
+        self._work = work
+        self._buffer = bytearray(work.partial.piece)
+        named_by_git = _GIT.fullmatch(work.source.etag)
+        self._states: dict[int, tuple[_Hash, _Hash | None]] = {}
+        if before is not None:
+            self._states = {at: state for at, state in before._states.items() if at <= first}
+        start = b"blob %d\0" % work.partial.size
+        git = hashlib.sha1(start, usedforsecurity=False) if named_by_git else None
+        self._at = max(self._states, default=0)
+        self._hashes = self._states.get(self._at, (hashlib.sha256(), git))
+        self._unchecked = set(work.partial.found) if before is None else set()
+        self.digest = ""
+        self._git_digest = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole file was read."""
+        return bool(self.digest)
+
+    @property
+    def right(self) -> bool:
+        """Whether the content is what its name says; true where the name is no hash."""
+        expected = self._work.source.sha256
+        if expected:
+            return self.digest == expected
+        return not self._git_digest or self._git_digest == self._work.source.etag
+
+    def run(self) -> None:
+        """Follow."""
+        try:
+            self._follow()
+        except SternaError as error:
+            self._work.fail(error)
+        except Exception as error:
+            fact = f"Checking failed inside Sterna: {type(error).__name__}: {error}."
+            self._work.fail(SternaError("internal", fact, "Please report this."))
+
+    def _follow(self) -> None:
+        work, over = self._work, self._work.stop
+        sha256, git = (h.copy() if h else None for h in self._hashes)
+        assert sha256 is not None
+        index = self._at
+        while index < work.pieces.count:
+            if index % _EVERY == 0:
+                self._states[index] = (sha256.copy(), git.copy() if git else None)
+            if not work.pieces.wait_for(index, over) or over.is_set():
+                return
+            data = work.partial.read_into(index, self._buffer)
+            if index in self._unchecked:
+                self._unchecked.discard(index)
+                if not work.partial.is_sound(index, data):
+                    work.partial.forget(index)
+                    work.pieces.lose([index])
+                    continue
+            sha256.update(data)
+            if git:
+                git.update(data)
+            index += 1
+        self._git_digest = git.hexdigest() if git else ""
+        self.digest = sha256.hexdigest()
+        work.pieces.wake()

@@ -1,0 +1,212 @@
+"""A file that is not whole yet, and the journal beside it that says which pieces are.
+
+Both lie where the finished file will: in the blobs of the Hugging Face cache, under names that its own
+tools know as leftovers. The journal is text: a first line of JSON, then `index crc32` for a piece that
+is on disk and `-index` for one that is not after all. A line is written after its bytes, so whatever
+ends the program, a journalled piece was fetched; the checksum tells whether the disk still has it.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.errors import SternaError
+from backend.units import human_bytes
+
+PIECE = 4 << 20
+_VERSION = 1
+_LONGEST_JOURNAL = 64 << 20
+
+
+def partial_path(blob: Path) -> Path:
+    """Return where the bytes of an unfinished blob are."""
+    return blob.with_name(f"{blob.name}.sterna.incomplete")
+
+
+def journal_path(blob: Path) -> Path:
+    """Return where the journal of an unfinished blob is."""
+    return blob.with_name(f"{blob.name}.sterna-journal.incomplete")
+
+
+def fetched_bytes(blob: Path) -> int:
+    """Return how much of an unfinished blob is on disk by its journal."""
+    try:
+        with journal_path(blob).open("rb") as file:
+            data = file.read(_LONGEST_JOURNAL)
+    except OSError:
+        return 0
+    head, pieces = _read_journal(data)
+    size, piece = head.get("size", 0), head.get("piece", PIECE)
+    return sum(max(0, min(piece, size - index * piece)) for index in pieces)
+
+
+def discard(blob: Path) -> int:
+    """Remove an unfinished blob; return the bytes that frees."""
+    freed = 0
+    for path in (partial_path(blob), journal_path(blob)):
+        with contextlib.suppress(OSError):
+            freed += path.stat().st_blocks * 512
+            path.unlink()
+    return freed
+
+
+class Partial:
+    """An unfinished file of `size` bytes, open for writing. Pieces may be written by several threads.
+
+    `found` maps the pieces that were there when it was opened to their checksums: they are to be
+    compared before they are believed.
+    """
+
+    def __init__(self, blob: Path, size: int, piece: int = PIECE) -> None:
+        self.blob = blob
+        self.size = size
+        self.piece = piece
+        self.count = -(-size // piece)
+        self.checksums: dict[int, int] = {}
+        self._file = self._journal = -1
+        with guarded(blob.parent):
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+            try:
+                self._file = os.open(partial_path(blob), flags, 0o666)
+                self._journal = os.open(journal_path(blob), flags | os.O_APPEND, 0o666)
+                self._resume()
+            except BaseException:
+                self.close()
+                raise
+        self.found = frozenset(self.checksums)
+
+    def _resume(self) -> None:
+        """Take over what a journal of the same file says, or begin a new one."""
+        head, pieces = _read_journal(os.pread(self._journal, _LONGEST_JOURNAL, 0))
+        ours = {"version": _VERSION, "size": self.size, "piece": self.piece}
+        on_disk = os.fstat(self._file).st_size
+        if head == ours and on_disk == self.size:
+            self.checksums = {i: crc for i, crc in pieces.items() if i < self.count}
+            os.write(self._journal, b"\n")  # ends a line that was cut off by the end of a machine
+            return
+        os.ftruncate(self._journal, 0)
+        if on_disk:  # a file that was once cut to nothing is written out by ext4 when it is closed
+            os.ftruncate(self._file, 0)
+        os.ftruncate(self._file, self.size)
+        os.write(self._journal, json.dumps(ours).encode() + b"\n")
+
+    def extent(self, index: int) -> tuple[int, int]:
+        """Return where a piece begins and ends."""
+        start = index * self.piece
+        return start, min(start + self.piece, self.size)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Put bytes in their place; raises SternaError(disk_full, …)."""
+        with guarded(self.blob.parent):
+            while data:
+                written = os.pwrite(self._file, data, offset)
+                offset += written
+                data = data[written:]
+
+    def read_into(self, index: int, buffer: bytearray) -> memoryview:
+        """Return the bytes of a piece as they are on disk, read into `buffer` (a piece long)."""
+        start, end = self.extent(index)
+        view = memoryview(buffer)[: end - start]
+        with guarded(self.blob.parent):
+            got = os.preadv(self._file, [view], start)
+        return view[:got]
+
+    def finish(self, index: int, checksum: int) -> None:
+        """Note that a piece is on disk."""
+        with guarded(self.blob.parent):
+            self._note(f"{index} {checksum:08x}\n")
+        self.checksums[index] = checksum
+
+    def forget(self, index: int) -> None:
+        """Note that a piece is not what it should be."""
+        self.checksums.pop(index, None)
+        with guarded(self.blob.parent):
+            self._note(f"-{index}\n")
+
+    def is_sound(self, index: int, data: memoryview) -> bool:
+        """Whether a piece's bytes are those that were journalled."""
+        return self.checksums.get(index) == zlib.crc32(data)
+
+    def publish(self) -> None:
+        """Give the whole file its name; raises SternaError."""
+        with guarded(self.blob.parent):
+            partial_path(self.blob).replace(self.blob)
+        self.close()
+        with contextlib.suppress(OSError):
+            journal_path(self.blob).unlink()
+
+    def close(self) -> None:
+        """Close the files; what is there stays. Safe to call twice."""
+        for descriptor in (self._file, self._journal):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._journal = -1
+
+    def _note(self, line: str) -> None:
+        data = line.encode()
+        if os.write(self._journal, data) != len(data):  # a full disk may take half a line
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _read_journal(data: bytes) -> tuple[dict[str, int], dict[int, int]]:
+    """Return the first line and the pieces; lines that were cut off count for nothing."""
+    first, *lines = data.split(b"\n")
+    try:
+        head = json.loads(first)
+    except ValueError:
+        return {}, {}
+    if not isinstance(head, dict) or not all(isinstance(v, int) for v in head.values()):
+        return {}, {}
+    pieces: dict[int, int] = {}
+    for line in lines[:-1]:
+        index, _, checksum = line.partition(b" ")
+        if index.startswith(b"-") and index[1:].isdigit():
+            pieces.pop(int(index[1:]), None)
+        elif index.isdigit() and len(checksum) == 8:
+            with contextlib.suppress(ValueError):
+                pieces[int(index)] = int(checksum, 16)
+    return head, pieces
+
+
+@contextlib.contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, folder) from error
+
+
+def disk_error(error: OSError, folder: Path) -> SternaError:
+    """Return what a failed write means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return SternaError(
+            "disk_full",
+            f"The disk of {folder} is full, or its quota is used up.",
+            "Free some space or set HF_HOME to another disk; what is fetched is kept.",
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return SternaError(
+            "read_only",
+            f"The model cache {folder} cannot be written.",
+            "Change its permissions, or set HF_HOME to a folder that can be written.",
+        )
+    return SternaError(
+        "disk_error",
+        f"The disk failed at {folder}: {error.strerror or error}.",
+        "Check the disk; what is fetched is kept.",
+    )
+
+
+def not_enough(needed: int, free: int, folder: Path) -> SternaError:
+    """Return the error of a download that cannot fit."""
+    return SternaError(
+        "disk_full",
+        f"This takes {human_bytes(needed)} more, and {folder} has {human_bytes(free)} free.",
+        f"Free {human_bytes(needed - free)} or set HF_HOME to another disk; what is fetched is kept.",
+    )
