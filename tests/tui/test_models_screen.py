@@ -151,9 +151,9 @@ async def test_a_size_change_keeps_every_row(app, shelf):
         await listed(pilot)
         every = len(names(app))
         table = app.screen.query_one(LibraryTable)
-        wide = len(table.columns)
+        wide = len(table.headings)
         await pilot.resize_terminal(60, 20)
-        await wait_until(pilot, lambda: len(table.columns) < wide)
+        await wait_until(pilot, lambda: len(table.headings) < wide)
         assert len(names(app)) == every
 
 

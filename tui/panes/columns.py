@@ -14,7 +14,7 @@ from tui import words
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
-NAME_AT_LEAST = 18
+NAME_AT_LEAST = 16
 STORES = {
     "starter": "⌂ Sterna",
     "sterna": "⌂ Sterna",
@@ -47,11 +47,14 @@ def store_name(store: str) -> str:
 
 
 def short_name(model: LibraryModel) -> str:
-    """Return a model's name without the folders of its store; the details tell it in full."""
-    return model.name.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf") or model.name
+    """Return the person's name for a model, or its own without the folders of its store."""
+    return (
+        model.alias or model.name.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf") or model.name
+    )
 
 
 COLUMNS = (
+    Column("favourite", "★", 1, 0, attrgetter("favourite"), str, number=True),
     Column("name", "NAME", 0, 0, short_name, clean),
     Column("arch", "ARCH", 10, 3, attrgetter("arch"), clean),
     Column("params", "PARAMS", 7, 1, attrgetter("params"), human_count, number=True),
@@ -77,6 +80,8 @@ def fitting(width: int) -> tuple[list[Column], int]:
 def cell(column: Column, model: LibraryModel, now: float) -> str:
     """Return what `column` says about `model`; a dash where nothing is known."""
     value = column.value(model)
+    if column.key == "favourite":
+        return "★" if value else ""
     if value is None or value == "" or (value == 0 and column.number):
         return words.UNKNOWN
     if column.key == "used":
@@ -105,13 +110,13 @@ def ordered(
     return known + unknown
 
 
-def matching(models: Iterable[LibraryModel], text: str) -> list[LibraryModel]:
-    """Return the models that contain every word of `text` in their name or any other column."""
+def haystack(model: LibraryModel) -> str:
+    """Return what a filter looks for words in: every name, the note and the columns of words."""
+    parts = (*model.names, model.note, model.arch, model.quant, model.store, model.path)
+    return " ".join(str(part) for part in parts if part).casefold()
+
+
+def matching(models: Iterable[tuple[LibraryModel, str]], text: str) -> list[LibraryModel]:
+    """Return the models whose haystack contains every word of `text`."""
     wanted = text.casefold().split()
-    chosen = []
-    for model in models:
-        parts = (model.name, model.arch, model.quant, model.store, model.path)
-        haystack = " ".join(str(part) for part in parts if part).casefold()
-        if all(word in haystack for word in wanted):
-            chosen.append(model)
-    return chosen
+    return [model for model, words in models if all(word in words for word in wanted)]

@@ -5,44 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.console import JustifyMethod
-from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable
 
 from backend.text import clean
 from tui import words
 from tui.panes import columns
+from tui.widgets.long_table import Heading, LongTable
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
+AWAY = " · not connected"
 
-class LibraryTable(DataTable[Text], inherit_bindings=False):
-    """Shows what it is given. A row is known by its place in `rows`; names may repeat."""
+
+class LibraryTable(LongTable):
+    """Shows what it is given. A row is known by its place; names may repeat."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "enter",
-            "select_cursor",
+            "select",
             "chat",
             key_display="⏎",
             show=False,
             tooltip="Chat with the chosen model",
             id="table.open",
         ),
-        Binding("up,k", "cursor_up", "Row up", show=False, id="table.up"),
-        Binding("down,j", "cursor_down", "Row down", show=False, id="table.down"),
-        Binding("pageup", "page_up", "Page up", show=False, id="table.page_up"),
-        Binding("pagedown", "page_down", "Page down", show=False, id="table.page_down"),
-        Binding("home", "scroll_top", "First row", show=False, id="table.top"),
-        Binding("end", "scroll_bottom", "Last row", show=False, id="table.bottom"),
     ]
 
     def __init__(self) -> None:
-        super().__init__(cursor_type="row", show_row_labels=False)
-        self._models: list[LibraryModel] = []
+        super().__init__()
+        self._models: Sequence[LibraryModel] = ()
+        self._columns: list[columns.Column] = []
         self._sort = ("", False)
         self._now = 0.0
         self._filled_width = 0
@@ -61,50 +56,54 @@ class LibraryTable(DataTable[Text], inherit_bindings=False):
     def fill(self, models: Sequence[LibraryModel], *, sort: tuple[str, bool], now: float) -> None:
         """Show `models` in this order; the cursor stays on the model where it was."""
         held = self.chosen
-        self._models = list(models)
+        self._models = models
         self._sort, self._now = sort, now
         self._refill(held)
 
     def _refill(self, held: LibraryModel | None) -> None:
-        shown, name_width = columns.fitting(self.scrollable_content_region.width)
-        with self.app.batch_update():
-            self.clear(columns=True)
-            for column in shown:
-                self.add_column(
-                    self._title(column), width=column.width or name_width, key=column.key
-                )
-            for index, model in enumerate(self._models):
-                self.add_row(*self._cells(model, shown, name_width), key=str(index))
-            if held is not None:
-                for index, model in enumerate(self._models):
-                    if model.path == held.path and model.store == held.store:
-                        self.move_cursor(row=index)
-                        break
         self._filled_width = self.scrollable_content_region.width
+        self._columns, name_width = columns.fitting(self._filled_width)
+        headings = [
+            Heading(column.key, self._title(column), column.width or name_width, column.number)
+            for column in self._columns
+        ]
+        self.show(headings, len(self._models), self._place_of(held))
 
-    def _title(self, column: columns.Column) -> Text:
+    def _place_of(self, held: LibraryModel | None) -> int:
+        """Return the row of a model: its path is the same, whatever else is told of it now."""
+        if held is not None:
+            for row, model in enumerate(self._models):
+                if model is held or (model.path == held.path and model.store == held.store):
+                    return row
+        return min(self.cursor_row, max(0, len(self._models) - 1))
+
+    def _title(self, column: columns.Column) -> str:
         key, reverse = self._sort
         mark = ""
-        if column.key == key:
+        if column.key == key and column.title:
             mark = "▾" if column.number != reverse else "▴"
-        title = f"{mark}{column.title}" if column.number else f"{column.title}{mark}"
-        return Text(title, justify="right" if column.number else "left", no_wrap=True)
+        return f"{mark}{column.title}" if column.number else f"{column.title}{mark}"
 
-    def _cells(
-        self, model: LibraryModel, shown: list[columns.Column], name_width: int
-    ) -> list[Text]:
-        cells = []
-        for column in shown:
+    def cells(self, row: int) -> list[str]:
+        """Return a model's texts for the columns that fit."""
+        model = self._models[row]
+        texts = []
+        for column, heading in zip(self._columns, self.headings, strict=True):
+            if column.key == "name" and not model.connected:
+                name = columns.cell(column, model, self._now)
+                texts.append(words.cut(name, max(heading.width - len(AWAY), 4)) + AWAY)
+                continue
             said = columns.cell(column, model, self._now)
-            if column.key == "quant" and model.error:
+            if column.key == "quant" and model.error and model.connected:
                 said = "✗ bad"
-            elif column.key == "quant" and model.kind != "model":
+            elif column.key == "quant" and model.kind not in ("model", "checkpoint"):
                 said = clean(model.kind)
-            text = words.cut(said, column.width or name_width)
-            style = "dim" if model.error else ""
-            justify: JustifyMethod = "right" if column.number else "left"
-            cells.append(Text(text, style=style, justify=justify, no_wrap=True))
-        return cells
+            texts.append(words.cut(said, heading.width))
+        return texts
+
+    def is_dim(self, row: int) -> bool:
+        """Whether a model cannot be used now."""
+        return self._models[row].error is not None
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the columns anew: a wider table tells more."""

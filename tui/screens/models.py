@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from backend.errors import SternaError
 from backend.text import clean
@@ -26,12 +26,13 @@ from tui.panes.library_table import LibraryTable
 from tui.screens.frame import ModeScreen
 from tui.sources import Sources
 from tui.state import Library
+from tui.widgets.long_table import LongTable
 
 if TYPE_CHECKING:
     from backend.gguf import ModelCard
     from backend.library import LibraryModel
 
-SORTS = ("used", "name", "size", "params", "context", "quant", "arch", "store")
+SORTS = ("used", "name", "size", "params", "context", "quant", "arch", "store", "favourite")
 WELCOME = "Welcome to Sterna. This small model came with it: press c to chat."
 CARD_DELAY = 0.12  # seconds the cursor rests on a row before its file is opened
 
@@ -83,6 +84,7 @@ class ModelsScreen(ModeScreen):
         self._sources = sources
         self._library = Library()
         self._sort = (SORTS[0], False)
+        self._ordered: list[tuple[LibraryModel, str]] = []
         self._cards: dict[Path, CardRead] = {}
         self._resting: Timer | None = None
 
@@ -106,17 +108,22 @@ class ModelsScreen(ModeScreen):
         if library.models != self._library.models:
             self._cards.clear()
         self._library = library
+        self._order(*self._sort)
         self._show()
+
+    def _order(self, key: str, reverse: bool = False) -> None:
+        """Sort all models once, so that a keystroke in the filter only leaves some out."""
+        self._sort = (key, reverse)
+        models = columns.ordered(self._library.models, key, reverse=reverse)
+        self._ordered = [(model, columns.haystack(model)) for model in models]
 
     def _show(self) -> None:
         line = self.query_one(FilterLine)
         table = self.query_one(LibraryTable)
-        key, reverse = self._sort
-        found = columns.matching(self._library.models, line.text)
-        models = columns.ordered(found, key, reverse=reverse)
+        models = columns.matching(self._ordered, line.text)
         table.fill(models, sort=self._sort, now=self._sources.now())
         table.display = bool(models)
-        line.tell(_count(found, self._library))
+        line.tell(_count(models, self._library))
         empty = self.query_one("#empty", Static)
         empty.update(_why_empty(self._library, line.text))
         empty.display = not models
@@ -154,19 +161,18 @@ class ModelsScreen(ModeScreen):
 
     # What the person does
 
-    @on(DataTable.RowHighlighted)
+    @on(LongTable.Highlighted)
     def _row_highlighted(self) -> None:
         self._show_chosen()
 
-    @on(DataTable.RowSelected)
+    @on(LongTable.Selected)
     def _row_selected(self) -> None:
         self.action_chat()
 
-    @on(DataTable.HeaderSelected)
-    def _header_selected(self, message: DataTable.HeaderSelected) -> None:
-        key = str(message.column_key.value)
-        same = key == self._sort[0]
-        self._sort = (key, not self._sort[1] if same else False)
+    @on(LongTable.HeadingSelected)
+    def _heading_selected(self, message: LongTable.HeadingSelected) -> None:
+        same = message.key == self._sort[0]
+        self._order(message.key, reverse=not self._sort[1] if same else False)
         self._show()
 
     @on(FilterLine.Changed)
@@ -197,7 +203,7 @@ class ModelsScreen(ModeScreen):
     def action_sort(self) -> None:
         """Sort by the next column."""
         place = SORTS.index(self._sort[0]) + 1
-        self._sort = (SORTS[place % len(SORTS)], False)
+        self._order(SORTS[place % len(SORTS)])
         self._show()
 
     def action_details(self) -> None:
