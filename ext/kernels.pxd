@@ -11,6 +11,8 @@ cdef extern from "kernels/sterna.h" nogil:
         BLOCK
         SPAN
         PANEL_BYTES
+        TYPE_F32
+        TYPE_F16
         TYPE_I2_S
         TYPE_TQ1_0
         TYPE_TQ2_0
@@ -111,8 +113,19 @@ cdef extern from "kernels/program.h" nogil:
         MAX_PARTS
         KEEP_MAX
 
+    ctypedef struct SideOut:
+        const void *up
+        int first, ranks
+
+    ctypedef struct Side:
+        Matrix down
+        int ranks, half
+        const float *factor
+        SideOut out[3]
+
     ctypedef struct Step:
         int kind
+        const Side *side
         float *in_ "in"
         float *out[3]
         const float *bias[3]
@@ -145,6 +158,7 @@ cdef extern from "kernels/program.h" nogil:
         float *scratch
         size_t scratch_floats
         size_t panel_bytes
+        float *mid
         float *partial
         size_t partial_floats
         int keep, far

@@ -6,8 +6,8 @@ import numpy.typing as npt
 from backend.inference.building import Builder
 from backend.inference.memory import cache_positions
 from backend.inference.rope import Angles
-from ext.engine import KVCache
 from ext.matrix import MatrixRef
+from ext.steps import KVCache
 
 
 class Attention:

@@ -8,20 +8,26 @@ import numpy.typing as npt
 
 from backend.inference.hyper import Hyper
 from backend.inference.weights import Weights
-from ext.engine import Buffer, Engine
+from ext.engine import Engine
 from ext.matrix import MatrixRef
+from ext.steps import Buffer
 
 Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where rows of a tensor are multiplied: output `output` of step `step` has `rows` from `first` on."""
+    """Where rows of a tensor are used: output `output` of `outputs` of step `step` has `rows` from `first` on.
+
+    `table`: they are looked up, not multiplied.
+    """
 
     step: int
     output: int
+    outputs: int
     first: int
     rows: int
+    table: bool = False
 
 
 class Builder:
@@ -32,13 +38,18 @@ class Builder:
         self.context, self.kv = context, kv
         self.x = engine.buffer(h.embedding)  # the residual stream
         self.read = 0  # bytes of weights that a token reads
-        self.places: dict[str, list[Place]] = {}  # of each tensor that is multiplied
+        self.places: dict[str, list[Place]] = {}  # of each tensor that an adapter may change
         self._branch_weight: Vector | None = None
 
     @cached_property
     def branch(self) -> Buffer:
         """The output of a part of a layer that goes through a norm before it is added to the stream."""
         return self.engine.buffer(self.h.embedding)
+
+    def embed(self, table: MatrixRef, scale: float) -> None:
+        """Set the residual stream to the embeddings of the ids."""
+        step = self.engine.embed(table, self.x, scale)
+        self.places["token_embd.weight"] = [Place(step, 0, 1, 0, self.h.embedding, table=True)]
 
     def norm(
         self,
@@ -70,7 +81,9 @@ class Builder:
         step = self.engine.linear(matrices, outs, biases, add, last_only)
         for output, matrix in enumerate(matrices):
             name, first = self.w.origin(matrix)
-            place = Place(step, output, first, matrix.rows)
+            if last_only:
+                name = "output.weight"  # whether or not its weights are those of the embeddings
+            place = Place(step, output, len(matrices), first, matrix.rows)
             self.places.setdefault(name, []).append(place)
             self.read += matrix.bytes
 

@@ -12,8 +12,9 @@ from backend.inference.building import Builder, Place
 from backend.inference.feed_forward import FeedForward
 from backend.inference.hyper import ENDPOINTS, Hyper
 from backend.inference.weights import Weights
-from ext.engine import Buffer, Engine
+from ext.engine import Engine
 from ext.matrix import MatrixRef
+from ext.steps import Buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Graph:
     """What a caller needs of the finished program.
 
     `layer_bytes`: of the weights that a token reads beside the output matrix. `far_after`: tokens beyond
-    which the cache must be made anew with other RoPE angles (LongRoPE), 0: never. `places`: where each
-    tensor is multiplied.
+    which the cache must be made anew with other RoPE angles (LongRoPE), 0: never. `places`: where tensors
+    are used that an adapter may change, `shapes`: theirs, (out, in).
     """
 
     logits: Buffer
@@ -30,6 +31,7 @@ class Graph:
     head: MatrixRef
     far_after: int
     places: dict[str, list[Place]]
+    shapes: dict[str, tuple[int, int]]
 
 
 def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
@@ -37,7 +39,7 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
     b = Builder(engine, h, w, context, kv)
     logits = engine.buffer(h.vocab)
     table = w.matrix("token_embd.weight", h.vocab, h.embedding, table=True)
-    engine.embed(table, b.x, h.embedding_scale)
+    b.embed(table, h.embedding_scale)
     # Tied embeddings are read by rows here and packed for the product at the end; packed first, for
     # then its file's pages are gone before the rest needs memory.
     output = "output.weight" if "output.weight" in w else "token_embd.weight"
@@ -54,7 +56,8 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
         engine.cap(logits, h.logit_cap)
     engine.finish(h.vocab)
     _refuse_unknown(w, h)
-    return Graph(logits, layer_bytes, head, attention.far_after, b.places)
+    shapes = {name: w.shape(name if name in w else "token_embd.weight") for name in b.places}
+    return Graph(logits, layer_bytes, head, attention.far_after, b.places, shapes)
 
 
 def _refuse_unknown(w: Weights, h: Hyper) -> None:

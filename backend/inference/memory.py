@@ -9,9 +9,9 @@ from backend.inference.hyper import Hyper
 from backend.inference.source import Source
 from backend.machine import available_memory
 from backend.units import human_bytes
-from ext.engine import buffer_bytes as of_buffer
-from ext.engine import shared_bytes
 from ext.matrix import held_bytes
+from ext.steps import buffer_bytes as of_buffer
+from ext.steps import shared_bytes
 
 BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
 SMALL_CACHE = 64 << 20  # a cache below this is kept in float32: it costs nothing and rounds nothing

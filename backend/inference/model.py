@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from backend.errors import SternaError
 from backend.gguf import GGUFFile, ModelCard, describe, open_gguf, require_model
-from backend.inference import memory
+from backend.inference import memory, sides
+from backend.inference.adapters import Adapter, Spec, check_fits, parse_specs, read_adapter
 from backend.inference.graph import Graph, build
 from backend.inference.hyper import Hyper, read_hyper
 from backend.inference.memory import BLOCK_TOKENS, cache_positions
@@ -39,6 +40,7 @@ class Model:
         self.context = held.context
         self.vocab_size = h.vocab
         self.last: GenerationReport | None = None
+        self._adapters: list[tuple[Adapter, float]] = []
         ring = cache_positions(h.window, held.context)
         self._cached = CachedPrefix(h.window, ring if ring < held.context else 0)
 
@@ -56,8 +58,35 @@ class Model:
     def bytes_per_token(self) -> int:
         """Bytes of weights that one token of a reply reads."""
         head = self._graph.head
-        lower = (head.bytes - head.coarse_bytes) * self._engine.exact_share
-        return self._graph.layer_bytes + head.coarse_bytes + round(lower)
+        share = 1.0 if self._adapted_head else self._engine.exact_share
+        lower = (head.bytes - head.coarse_bytes) * share
+        read = self._graph.layer_bytes + head.coarse_bytes + round(lower)
+        return read + self._engine.side_bytes
+
+    @property
+    def adapters(self) -> tuple[tuple[Path, float], ...]:
+        """The adapters in use: file and scale of each."""
+        return tuple((adapter.path, scale) for adapter, scale in self._adapters)
+
+    @property
+    def _adapted_head(self) -> bool:
+        return any("output.weight" in adapter.pairs for adapter, _ in self._adapters)
+
+    def set_adapters(self, adapters: Spec | Sequence[Spec] | None = None) -> None:
+        """Run with these LoRA adapters (GGUF files, `FILE[:SCALE]`) and no others; the base stays loaded.
+
+        What the cache held is forgotten. Raises SternaError, with nothing changed, for a file that is
+        damaged or made for another model. Not while a stream is running.
+        """
+        known = {adapter.path: adapter for adapter, _ in self._adapters}
+        wanted = []
+        for path, scale in parse_specs(adapters):
+            adapter = known.get(path) or read_adapter(path)
+            check_fits(adapter, self.hyper.arch, self._graph.shapes)
+            wanted.append((adapter, scale))
+        sides.put(self._engine, self._graph.places, wanted)
+        self._adapters = wanted
+        self.forget()
 
     def close(self) -> None:
         """Give everything back."""
@@ -255,19 +284,15 @@ def load_model(
     threads: int | None = None,
     context: int | None = None,
     kv: str = "auto",
-    adapter: str | os.PathLike[str] | None = None,
+    adapter: Spec | Sequence[Spec] | None = None,
 ) -> Model:
     """Load a GGUF model.
 
     `threads` defaults to the physical cores; `context` to what the model was made for, at most 8192
     and no more than fits; `kv` is the type of the cache (auto, f16, f32: auto keeps a small cache in
-    float32). Raises SternaError with the way out for a file that is damaged, of an unknown kind, or
-    too big for the free memory.
+    float32); `adapter` is one LoRA adapter or several, each `FILE[:SCALE]`. Raises SternaError with the
+    way out for a file that is damaged, of an unknown kind, or too big for the free memory.
     """
-    if adapter is not None:
-        raise SternaError(
-            "bad_argument", "Adapters are not supported yet.", "Load the model without one."
-        )
     if threads is not None and not 1 <= threads <= 1024:
         raise SternaError(
             "bad_argument", f"{threads} threads make no sense.", "Choose from 1 to 1024."
@@ -281,7 +306,10 @@ def load_model(
         held = memory.plan(file, h, context, kv, threads)
         engine = Engine(threads, BLOCK_TOKENS)
         graph = build(engine, h, Weights(file, engine), held.context, held.kv)
-        return Model(file, h, held, engine, graph)
+        model = Model(file, h, held, engine, graph)
+        if adapter:
+            model.set_adapters(adapter)
+        return model
     except MemoryError as error:
         file.close()
         raise SternaError(

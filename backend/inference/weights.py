@@ -72,6 +72,11 @@ class Weights:
             return self.parts(second, [rows, rows], cols)
         return [self.matrix(first, rows, cols), self.matrix(second, rows, cols)]
 
+    def shape(self, name: str) -> tuple[int, int]:
+        """Return (outputs, inputs) of a tensor that is a matrix."""
+        shape = self._file.tensors[name].shape
+        return (shape[1] if len(shape) > 1 else 1), shape[0]
+
     def origin(self, matrix: MatrixRef) -> tuple[str, int]:
         """Return the tensor that a matrix lies in, and the row of it that it begins with."""
         return self._origins[matrix]

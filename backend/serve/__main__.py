@@ -40,7 +40,8 @@ def _serve(args: argparse.Namespace, reporter: Reporter) -> None:
     from backend.serve import listening, server  # slow imports, after the first sign of life
 
     reporter.phase("loading", "loading the model")
-    served, seconds = server.load(args.model, server.Options(args.context, args.kv, args.threads))
+    options = server.Options(args.context, args.kv, args.threads, tuple(args.adapter))
+    served, seconds = server.load(args.model, options)
     if args.socket is not None:
         listener = listening.unix(args.socket)
     else:
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--context", type=int)
     parser.add_argument("--kv", default="auto")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--adapter", action="append", default=[], metavar="FILE[:SCALE]")
     parser.add_argument("--api-key-env", help="the environment variable that holds the key")
     parser.add_argument("--report-fd", type=int, help="a pipe to a parent, for JSON lines")
     parser.add_argument("--log-file", type=Path, help="where standard output and error go")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +81,10 @@ class EngineProcess:
         context: int | None = None,
         kv: str | None = None,
         threads: int | None = None,
+        adapters: Sequence[str] = (),
         on_phase: Callable[[Phase], None] | None = None,
     ) -> "EngineProcess":
-        """Start an engine and return once it answers.
+        """Start an engine and return once it answers; `adapters` are LoRA adapters, `FILE[:SCALE]` each.
 
         `on_phase` is called from the event loop. Raises SternaError with the child's own reason
         (not_gguf, unsupported_arch, out_of_memory, …) or engine_crashed. Cancelling the call kills
@@ -97,6 +98,7 @@ class EngineProcess:
             if value is not None
             for word in (name, str(value))
         ]
+        given += [word for adapter in adapters for word in ("--adapter", adapter)]
         try:
             await engine._start(given, on_phase or (lambda _: None))
         except BaseException:

@@ -21,11 +21,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a model is loaded; None leaves it to the engine."""
+    """How a model is loaded; None leaves it to the engine. `adapters`: LoRA adapters, `FILE[:SCALE]` each."""
 
     context: int | None = None
     kv: str = "auto"
     threads: int | None = None
+    adapters: tuple[str, ...] = ()
 
 
 def load(path: Path, options: Options) -> tuple[Served, float]:
@@ -33,10 +34,17 @@ def load(path: Path, options: Options) -> tuple[Served, float]:
     from backend.inference import load_model
 
     began = time.perf_counter()
-    model = load_model(path, threads=options.threads, context=options.context, kv=options.kv)
+    model = load_model(
+        path,
+        threads=options.threads,
+        context=options.context,
+        kv=options.kv,
+        adapter=options.adapters,
+    )
     card = model.card
     words = ModelWords(model.tokenizer, card.chat_template)
     facts = {"arch": card.arch, "quant": card.quant, "threads": model.threads, "isa": model.isa}
+    facts["adapters"] = [{"name": file.stem, "scale": scale} for file, scale in model.adapters]
     return Served(path.stem, model, words, facts), time.perf_counter() - began
 
 

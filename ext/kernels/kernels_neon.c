@@ -21,6 +21,7 @@
 #include "float_ops.inc"
 #include "quantise.inc"
 #include "attention.inc"
+#include "adapter.inc"
 #include "blocks.inc"
 #include "ternary.inc"
 
@@ -29,6 +30,6 @@ const Kernels SET = {
     .f32 = NAME(f32), .f16 = NAME(f16), .bf16 = NAME(bf16), .blocks = {EACH_FORMAT(MULTIPLY_ENTRY)},
     .split = NAME(split), .screen = NAME(screen),
     .rms_norm = NAME(rms_norm), .quantise_row = NAME(quantise_row),
-    .quantise_block = NAME(quantise_block), .attend = NAME(attend), .glu = NAME(glu), .soft_cap = NAME(soft_cap),
+    .quantise_block = NAME(quantise_block), .attend = NAME(attend), .glu = NAME(glu), .soft_cap = NAME(soft_cap), .side = NAME(side),
     .add = NAME(add), .store_half = NAME(store_half), .sum_exp = NAME(sum_exp), .read = NAME(read),
 };

@@ -16,6 +16,7 @@ static inline __attribute__((always_inline)) void halves(const uint16_t *p, floa
 #include "float_ops.inc"
 #include "quantise.inc"
 #include "attention.inc"
+#include "adapter.inc"
 
 #include "blocks.inc"
 
@@ -48,7 +49,7 @@ const Kernels kernels_scalar = {
     .f32 = scalar_f32, .f16 = scalar_f16, .bf16 = scalar_bf16, .blocks = {EACH_FORMAT(MULTIPLY_ENTRY)},
     .split = scalar_split, .screen = scalar_screen,
     .rms_norm = scalar_rms_norm, .quantise_row = scalar_quantise_row,
-    .quantise_block = scalar_quantise_block, .attend = scalar_attend, .glu = scalar_glu, .soft_cap = scalar_soft_cap,
+    .quantise_block = scalar_quantise_block, .attend = scalar_attend, .glu = scalar_glu, .soft_cap = scalar_soft_cap, .side = scalar_side,
     .add = scalar_add, .store_half = scalar_store_half, .sum_exp = scalar_sum_exp, .read = scalar_read,
 };
 

@@ -14,6 +14,7 @@ static void embed(Program *p, const Step *s, int index)
     while (pool_take(p->pool, index, &begin, &end)) {
         float *out = s->out[0] + (size_t)begin * s->width;
         dequantise(m->type, m->data + (size_t)p->ids[begin] * m->row_bytes, m->cols, out);
+        if (s->side) side_embed(p, s->side, p->ids[begin], out, s->width);
         if (s->scale != 1)
             for (int i = 0; i < s->width; i++) out[i] *= s->scale;
     }
@@ -119,6 +120,7 @@ static void linear_rows(const Program *p, const Step *s, const Act *a, int i, in
     if (s->bias[i])
         for (int t = 0; t < a->tokens; t++)
             p->kernels->add(s->out[i] + (size_t)t * width + begin, s->bias[i] + begin, end - begin);
+    if (s->side) side_up(p, s->side, i, a->tokens, begin, end, s->out[i], width);
 }
 
 /* The value that `keep` of the `n` values reach or exceed. */
@@ -181,13 +183,14 @@ static void screen(Program *p, const Step *s, int index)
 
 static void linear(Program *p, const Step *s, int index)
 {
-    if (s->matrix[0]->type == TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep) {
+    if (s->matrix[0]->type == TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep && !s->side) {
         screen(p, s, index);
         return;
     }
     int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
     Act a = input(p, s, s->matrix[0]->cols, index);
     a.add = s->add;
+    if (s->side) side_down(p, s->side, &a, index);
     for (int i = 0; i < s->outputs; i++) {
         int rows = rows_at_once(s->matrix[i], a.tokens);
         if (rows < chunk) chunk = rows;

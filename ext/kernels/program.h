@@ -10,8 +10,21 @@
 enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU, STEP_CAP, STEP_KINDS };
 enum { MAX_OUTPUTS = 3 };
 
+/* Low-rank side paths of all adapters on one LINEAR step: out[i] += up[i] (factor * (down x)). On EMBED
+ * `down` is a table, by id, and its row stands for down x. */
+typedef struct {
+    Matrix down;          /* float32 or float16 [ranks][width of x]; EMBED: [ids][ranks] */
+    int ranks, half;      /* half: float16 */
+    const float *factor;  /* [ranks] */
+    struct {
+        const void *up;   /* the same type, [row / ROW_GROUP][ranks][ROW_GROUP]; NULL: this output has none */
+        int first, ranks;   /* which of the step's */
+    } out[MAX_OUTPUTS];
+} Side;
+
 typedef struct {
     int kind;
+    const Side *side; /* EMBED, LINEAR: NULL without adapters */
     /* buffers, [tokens][width]; NULL when unused */
     float *in;
     float *out[MAX_OUTPUTS];
@@ -49,6 +62,7 @@ typedef struct {
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
     size_t panel_bytes;   /* of each thread in act.panel */
+    float *mid;           /* of a side: down x, [tokens][ranks] */
     float *partial;       /* results of attention over part of the positions */
     size_t partial_floats;
     /* the run in progress */

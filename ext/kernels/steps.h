@@ -9,6 +9,13 @@
 void step_rope(Program *p, const Step *s, int index);
 void step_attend(Program *p, const Step *s, int index);
 
+/* down x of the side of a step, to p->mid, for the inputs in `a`: a phase of its own. */
+void side_down(Program *p, const Side *side, const Act *a, int index);
+/* Rows [begin, end) of output i += up (down x); `out` is its row 0 of the first of `tokens`. */
+void side_up(const Program *p, const Side *side, int i, int tokens, int begin, int end, float *out, int out_stride);
+/* One id's row of an embedding's side onto `out`. */
+void side_embed(const Program *p, const Side *side, int32_t id, float *out, int width);
+
 /* Inputs `first`… of `all` as products of `width` columns see them, with the room of thread `index`. Of
  * several inputs the first lies at the start of a tile. */
 Act act_view(const Program *p, const Act *all, int first, int tokens, int width, int index);

@@ -126,6 +126,10 @@ typedef struct {
     void (*glu)(const float *gate, const float *up, int n, int kind, float *out);
     void (*soft_cap)(float *x, int n, float cap); /* cap * tanh(x / cap) */
     void (*add)(float *x, const float *y, int n);
+    /* the second half of an adapter, for rows [row0, row1), row0 a multiple of ROW_GROUP:
+     * out[t][r] += sum over j of mid[t][j] * up[r / ROW_GROUP][j][r % ROW_GROUP], float16 (`half`) or float32 */
+    void (*side)(const void *up, int half, int ranks, const float *mid, int mid_stride, int tokens, int row0, int row1,
+                 float *out, int out_stride);
     void (*store_half)(const float *x, int n, uint16_t *out);
     double (*sum_exp)(const float *x, int n, float shift); /* sum of exp(x - shift) */
     uint64_t (*read)(const void *data, size_t bytes);      /* only read it, as fast as can be */

@@ -1,6 +1,6 @@
 """Run models in a process of their own, for kernel sets chosen by STERNA_ISA: `JOBS.json OUT.npz`.
 
-A job is [name, model path, prompts, threads, tokens a block, type of the KV cache].
+A job is [name, model path, prompts, threads, tokens a block, type of the KV cache, adapters…].
 """
 
 import json
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 
-def engine_logits(path, prompts, *, threads=2, block=264, kv="f32"):
+def engine_logits(path, prompts, *, threads=2, block=264, kv="f32", adapters=()):
     """Return the engine's logits after each token of each prompt, run in blocks of so many tokens."""
     from backend.inference import load_model, model
 
-    loaded = load_model(path, threads=threads, context=512, kv=kv)
+    loaded = load_model(path, threads=threads, context=512, kv=kv, adapter=adapters)
     usual, model.BLOCK_TOKENS = model.BLOCK_TOKENS, block
     try:
         return [loaded.logits(ids) for ids in prompts]
@@ -44,8 +44,11 @@ def main(jobs_path, out):
     from ext.cpu import isa
 
     found = {}
-    for name, path, prompts, threads, block, kv in json.loads(Path(jobs_path).read_text()):
-        logits = engine_logits(path, prompts, threads=threads, block=block, kv=kv)
+    for name, path, prompts, threads, block, kv, *adapters in json.loads(
+        Path(jobs_path).read_text()
+    ):
+        how = {"threads": threads, "block": block, "kv": kv, "adapters": adapters}
+        logits = engine_logits(path, prompts, **how)
         found |= {f"{name}/{n}": values for n, values in enumerate(logits)}
     np.savez(out, **found)
     sys.stdout.write(isa())

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from ggufs import tiny_llama
+from tiny_adapters import write_adapter
 
 from backend import paths
 from tui.cli import main
@@ -129,6 +131,29 @@ def test_run_once_by_the_contract(capsys, model):
 def test_an_empty_raw_prompt_starts_from_bos(capsys, model):
     data = result(capsys, "run", model, "--raw", "-p", "", "-n", 2)[1]
     assert data["prompt_tokens"] == 1
+
+
+def test_adapters_beside_the_model(capsys, model, tmp_path):
+    rng = np.random.default_rng(1)
+    halves = {
+        "blk.0.ffn_down.weight.lora_a": rng.standard_normal((2, 128)).astype(np.float32),
+        "blk.0.ffn_down.weight.lora_b": 9 * rng.standard_normal((64, 2)).astype(np.float32),
+    }
+    file = write_adapter(tmp_path / "a.gguf", "llama", halves, 2)
+    ask = ("run", model, "--raw", "-p", "abc", "-n", 8, "--temp", 0)
+
+    def tokens(*more):
+        status, data = result(capsys, *ask, *more)
+        assert status == 0
+        return data["tokens"]
+
+    plain = tokens()
+    assert tokens("--adapter", file) != plain
+    assert tokens("--adapter", f"{file}:1e-9", "--adapter", f"{file}:0") == plain
+    other = write_adapter(tmp_path / "other.gguf", "qwen2", halves, 2)
+    status, data = result(capsys, *ask, "--adapter", other)
+    assert status == 1
+    assert data["error"]["kind"] == "wrong_adapter"
 
 
 def test_bench_by_the_contract(capsys, model):

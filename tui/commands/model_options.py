@@ -12,6 +12,13 @@ def add_loading(parser: ArgumentParser) -> None:
     parser.add_argument("--context", type=int, help="tokens of context")
     parser.add_argument("--kv", choices=("auto", "f16", "f32", "q8_0"), help="type of the KV cache")
     parser.add_argument("--threads", "-t", type=int, help="threads (default: physical cores)")
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="FILE[:SCALE]",
+        help="LoRA adapter in GGUF (may be given again)",
+    )
 
 
 def add_sampling(parser: ArgumentParser) -> None:
@@ -39,7 +46,7 @@ def load(args: Namespace, settings: Settings) -> Model:
         threads=args.threads or engine.threads,
         context=args.context or engine.context,
         kv=args.kv or engine.kv,
-        adapter=getattr(args, "adapter", None),
+        adapter=args.adapter,
     )
     mark_used(path)
     return model

@@ -24,7 +24,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--raw", action="store_true", help="no chat template: continue the text as it is"
     )
     parser.add_argument("--system", help="system prompt")
-    parser.add_argument("--adapter", help="LoRA adapter (GGUF)")
     model_options.add_loading(parser)
     model_options.add_sampling(parser)
 

@@ -43,7 +43,10 @@ def run(args: Namespace) -> int:
     with listener:
         engine = configuration.load().engine
         options = server.Options(
-            args.context or engine.context, args.kv or engine.kv, args.threads or engine.threads
+            args.context or engine.context,
+            args.kv or engine.kv,
+            args.threads or engine.threads,
+            tuple(args.adapter),
         )
         try:
             served, seconds = server.load(path, options)

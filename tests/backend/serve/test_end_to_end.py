@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import psutil
 import pytest
 import pytest_asyncio
+from tiny_adapters import write_adapter
 
 from backend.chat.client import ChatClient
 from backend.chat.wire import ChatMessage, ChatSampling, Delta, Done
@@ -52,6 +54,24 @@ async def read(client, messages, sampling):
             done = event
     assert isinstance(done, Done)
     return deltas, done
+
+
+async def test_an_adapter_speaks_beside_the_model(model, tmp_path):
+    rng = np.random.default_rng(1)
+    halves = {
+        "blk.1.ffn_down.weight.lora_a": rng.standard_normal((2, 128)).astype(np.float32),
+        "blk.1.ffn_down.weight.lora_b": 9 * rng.standard_normal((64, 2)).astype(np.float32),
+    }
+    file = write_adapter(tmp_path / "tuned.gguf", "llama", halves, 2)
+    said = []
+    for adapters in ([], [f"{file}:0.5"]):
+        async with await EngineProcess.start(model, threads=1, adapters=adapters) as engine:
+            assert engine.facts["adapters"] == [{"name": "tuned", "scale": 0.5}] * len(adapters)
+            async with ChatClient(engine.address) as client:
+                said.append((await read(client, ASK, short(20, temperature=0)))[0])
+    assert said[0] != said[1]
+    with pytest.raises(SternaError, match=r"is for .* and this model is llama|not an adapter"):
+        await EngineProcess.start(model, threads=1, adapters=[str(model)])
 
 
 def short(tokens, **more):

@@ -1,0 +1,28 @@
+from ext.kernels cimport Cache, Candidate, Program, Step
+from ext.matrix cimport Arena
+
+
+cdef class Buffer:
+    cdef float *data
+    cdef readonly int width
+
+
+cdef class KVCache:
+    cdef Cache c
+
+
+cdef class Steps:
+    cdef Program p
+    cdef list held
+    cdef Arena arena
+    cdef int capacity, steps_room, widest
+    cdef int cancelled
+    cdef Candidate *candidates
+    cdef int vocab
+    cdef readonly str isa
+    cdef readonly size_t buffer_bytes
+    cdef readonly size_t cache_bytes
+    cdef int q_heads, value_width
+
+    cdef Step *_step(self, int kind) except NULL
+    cdef const float *_vector(self, object values, int width) except? NULL
