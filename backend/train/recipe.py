@@ -57,6 +57,8 @@ class Data(_Part, kw_only=True):
     """Put several short rows into one sequence; they do not see each other."""
     train_on: Literal["completion", "all"] = "completion"
     """Learn only what the model is to say, or the prompts too."""
+    template: Literal["auto", "none"] = "auto"
+    """Put prompts into the model's chat template, or take them as plain text."""
     system: str = ""
     """A first instruction for rows that have none."""
     skip_refused: bool = False

@@ -8,7 +8,7 @@ from backend.gguf import GGUFFile
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 # Control tokens that end a turn, by the text that models give them.
-_TURN_ENDS = frozenset(
+TURN_ENDS = frozenset(
     (
         "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "</s>",
         "<|end_of_text|>", "<EOT>", "<|eot|>", "<turn|>", "<|END_OF_TURN_TOKEN|>", "<|end_of_turn|>",
@@ -67,7 +67,7 @@ def read_vocabulary(file: GGUFFile) -> Vocabulary:
     ends |= {
         i
         for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
-        if kind == CONTROL and token.decode("utf-8", "replace") in _TURN_ENDS
+        if kind == CONTROL and token.decode("utf-8", "replace") in TURN_ENDS
     }
     return Vocabulary(
         model=model,
