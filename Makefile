@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TOOLS := meson-python meson ninja cython
 
-.PHONY: run test test-arm lint types bench conformance clean
+.PHONY: run test test-long test-arm lint types bench conformance clean
 
 $(VENV)/.tools: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,10 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+# What takes minutes: training killed at many moments, memory estimates against measurements.
+test-long: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long
 
 # The kernels for ARM64, cross-compiled and emulated.
 test-arm:

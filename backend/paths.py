@@ -30,6 +30,11 @@ def models_dir() -> Path:
     return data_dir() / "models"
 
 
+def runs_dir() -> Path:
+    """Return the folder of training runs, one folder each."""
+    return data_dir() / "runs"
+
+
 def database_file() -> Path:
     """Return the SQLite file of chats, downloads and the library index."""
     return data_dir() / "sterna.db"

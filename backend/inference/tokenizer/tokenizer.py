@@ -118,6 +118,10 @@ class Tokenizer:
         v = self._vocabulary
         return {v.text(i): i for i, kind in enumerate(v.kinds) if kind == CONTROL}
 
+    def pipeline(self) -> Pipeline:
+        """Return the library's object that also parses control tokens, to be saved beside an adapter."""
+        return self._special
+
     # --- text to ids -----------------------------------------------------------------------------
 
     def encode(self, text: str, *, special: bool = False, bos: bool | None = None) -> list[int]:

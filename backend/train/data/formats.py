@@ -178,10 +178,10 @@ def _message(message: Any, number: int) -> dict[str, Any]:
     content = message.get("content", message.get("value"))
     kept = {k: v for k, v in message.items() if k in ("tool_calls", "name", "tool_call_id") and v}
     if isinstance(content, list):
-        parts = [p.get("text") for p in content if isinstance(p, Mapping)]
-        if len(parts) != len(content) or not all(isinstance(p, str) for p in parts):
+        parts = [p.get("text") if isinstance(p, Mapping) else None for p in content]
+        if not all(isinstance(p, str) for p in parts):
             raise RefusedError(f"message {number} of it holds more than text")
-        content = "\n".join(parts)
+        content = "\n".join(map(str, parts))
     if content is None and "tool_calls" in kept:
         content = ""
     if not isinstance(content, str):

@@ -7,7 +7,7 @@ the prompt in chat, token by token.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ class Sample:
     cut: int = 0
     unlearned_turns: int = 0  # answers that the template shows otherwise later on
     ends: bool = True  # an end-of-turn token is learned
+    asked: str = ""  # what a person says before the first answer
 
     @property
     def supervised(self) -> int:
@@ -52,6 +53,7 @@ def samples(
         learned,
         unlearned_turns=lost,
         ends=_ends(ids, learned, encoder),
+        asked=_asked(example),
     )
     if not example.messages and not example.prompt and len(ids) > max_length:
         return _pieces(whole, max_length, encoder)
@@ -62,19 +64,20 @@ def _cut(sample: Sample, max_length: int, encoder: Encoder) -> Sample:
     over = len(sample.ids) - max_length
     if over > 0:
         ids, learned = sample.ids[:max_length], sample.learned[:max_length]
-        sample = Sample(
-            sample.row,
-            ids,
-            learned,
-            over,
-            sample.unlearned_turns,
-            _ends(ids.tolist(), learned, encoder),
-        )
+        ends = _ends(ids.tolist(), learned, encoder)
+        sample = replace(sample, ids=ids, learned=learned, cut=over, ends=ends)
     if not sample.supervised:
         tokens = len(sample.ids) + max(over, 0)
         why = f"only {max_length} of its {tokens} tokens are kept" if over > 0 else "all is prompt"
         raise RefusedError(f"nothing of it would be learned: {why}")
     return sample
+
+
+def _asked(example: Example) -> str:
+    for message, after in zip(example.messages, example.messages[1:], strict=False):
+        if after["role"] == "assistant":
+            return str(message["content"])
+    return example.prompt
 
 
 def _pieces(sample: Sample, max_length: int, encoder: Encoder) -> list[Sample]:

@@ -127,6 +127,8 @@ def _recognised(rows: Iterator[Row], data: Data) -> tuple[Iterable[Row], str]:
             break
     if not first:
         return (), data.format
+    if all(row.fault for row in first):
+        return chain(first, rows), "text"  # each is refused for its own fault
     return chain(first, rows), recognise(first, data)
 
 

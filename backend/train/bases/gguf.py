@@ -1,0 +1,316 @@
+"""A GGUF file as a model of transformers: its own dequantised weights, so that what is chatted with is what
+is trained on.
+
+The numbers come from the engine's reading of the header (`backend.inference.hyper`), so that both mean the
+same model. Ternary matrices of one scale become frozen `TernaryLinear`s, all others float.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from backend.errors import SternaError
+from backend.gguf import GGUFFile, open_gguf, require_model
+from backend.inference.hyper import Hyper, read_hyper
+from backend.inference.tokenizer.vocabulary import read_vocabulary
+from backend.train.bases.ternary import TernaryLinear
+from backend.train.shape import TERNARY_TYPES
+from ext.quants import dequantise, row_bytes
+
+Floats = npt.NDArray[np.float32]
+_GATES = {"silu": "silu", "relu2": "relu2", "gelu": "gelu_pytorch_tanh"}
+_PARTS = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_qkv": "self_attn.qkv_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "attn_sub_norm": "self_attn.attn_sub_norm",
+    "ffn_sub_norm": "mlp.ffn_sub_norm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+_FUSED = {"ffn_up": "mlp.gate_up_proj"}  # Phi 3
+_POST_NORMS = {  # Gemma 2 and 3
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
+_WHOLE = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+}
+_LAYER = re.compile(r"blk\.(\d+)\.([a-z_]+)\.(weight|bias|scale)")
+
+
+def load_gguf(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Return the model of a file with frozen weights of `dtype`. Raises SternaError."""
+    with open_gguf(path) as file:
+        require_model(file)
+        hyper = read_hyper(file)
+        config = AutoConfig.for_model(**_config(hyper, file))
+        with init_empty_weights(include_buffers=False):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        _fill(model, file, hyper, dtype)
+    model.tie_weights()
+    model.name_or_path = model.config.name_or_path = str(path)
+    model.requires_grad_(False)
+    return model
+
+
+def part_name(hyper: Hyper, tensor: str) -> str | None:
+    """Return the path in transformers of a tensor without its ending, None where there is none."""
+    if tensor in _WHOLE:
+        return _WHOLE[tensor]
+    match = re.fullmatch(r"blk\.(\d+)\.([a-z_]+)", tensor)
+    if match is None:
+        return None
+    names = dict(_PARTS)
+    if hyper.traits.post_norms:
+        names |= _POST_NORMS
+    if hyper.arch == "phi3":
+        names |= _FUSED
+    part = names.get(match[2])
+    return part and f"model.layers.{match[1]}.{part}"
+
+
+def interleaved(hyper: Hyper) -> bool:
+    """Whether the file keeps rows of q and k as consecutive rotary pairs, unlike transformers."""
+    return not hyper.traits.neox
+
+
+def _config(h: Hyper, file: GGUFFile) -> dict[str, Any]:
+    """Return what the configuration of transformers says of the same model."""
+    if h.experts is not None or h.key_width != h.value_width:
+        raise SternaError(
+            "untrainable",
+            "Sterna does not train mixtures of experts or models whose keys and values differ in width.",
+            "Take a dense model.",
+        )
+    words = read_vocabulary(file)
+    config = {
+        "model_type": {"gemma3": "gemma3_text"}.get(h.arch, h.arch.partition("-")[0]),
+        "vocab_size": h.vocab,
+        "hidden_size": h.embedding,
+        "intermediate_size": h.feed_forward,
+        "num_hidden_layers": h.layers,
+        "num_attention_heads": h.heads,
+        "num_key_value_heads": h.kv_heads,
+        "head_dim": h.key_width,
+        "max_position_embeddings": h.context,
+        "rms_norm_eps": h.eps,
+        "hidden_act": _GATES[h.gate],
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+        "attention_bias": "blk.0.attn_output.bias" in file.tensors,
+        "mlp_bias": "blk.0.ffn_down.bias" in file.tensors,
+        "rope_parameters": _rope(h, file),
+        "bos_token_id": words.bos,
+        "eos_token_id": words.eos,
+        "pad_token_id": None,
+        "attn_implementation": "sdpa",
+    }
+    return config | _more(h)
+
+
+def _more(h: Hyper) -> dict[str, Any]:
+    """Return what only some architectures say."""
+    kinds = ["sliding_attention" if window else "full_attention" for window in h.windows]
+    match h.arch:
+        case "llama" if h.window:
+            return {"model_type": "mistral", "sliding_window": h.window}
+        case "qwen2" | "qwen3" if h.window:
+            return {
+                "use_sliding_window": True,
+                "sliding_window": h.window,
+                "layer_types": kinds,
+            }
+        case "phi3":
+            return {
+                "sliding_window": h.window or None,
+                "original_max_position_embeddings": h.rope.original,
+            }
+        case "granite":
+            return {
+                "embedding_multiplier": h.embedding_scale,
+                "attention_multiplier": h.attention_scale,
+                "residual_multiplier": h.residual_scale,
+                "logits_scaling": h.logit_scale,
+            }
+        case "gemma" | "gemma2" | "gemma3":
+            return {
+                "hidden_activation": "gelu_pytorch_tanh",
+                "query_pre_attn_scalar": round(h.attention_scale**-2),
+                "attn_logit_softcapping": h.attention_cap or None,
+                "final_logit_softcapping": h.logit_cap or None,
+                "sliding_window": h.window or 4096,
+                "layer_types": kinds,
+                # softcapping is no option of the fused attention
+                "attn_implementation": "eager" if h.attention_cap else "sdpa",
+            }
+    return {}
+
+
+def _rope(h: Hyper, file: GGUFFile) -> dict[str, Any]:
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": h.rope.base}
+    if h.rope.width != h.key_width:
+        rope["partial_rotary_factor"] = h.rope.width / h.key_width
+    if h.rope.kind == "linear":
+        rope |= {"rope_type": "linear", "factor": h.rope.factor}
+    elif h.rope.kind == "yarn":
+        rope |= {
+            "rope_type": "yarn",
+            "factor": h.rope.factor,
+            "original_max_position_embeddings": h.rope.original,
+            "attention_factor": h.rope.scale(h.context),
+            "beta_fast": h.rope.beta_fast,
+            "beta_slow": h.rope.beta_slow,
+        }
+    elif h.rope.kind == "longrope":
+        rope |= {
+            "rope_type": "longrope",
+            "original_max_position_embeddings": h.rope.original,
+            "short_factor": _vector(file, "rope_factors_short.weight").tolist(),
+            "long_factor": _vector(file, "rope_factors_long.weight").tolist(),
+        }
+    if h.local_base:
+        local = {"rope_type": "default", "rope_theta": h.local_base}
+        return {"full_attention": rope, "sliding_attention": local}
+    return rope
+
+
+def _fill(model: PreTrainedModel, file: GGUFFile, h: Hyper, dtype: torch.dtype) -> None:
+    """Put every tensor of the file in its place; none may be left over on either side."""
+    minus_one = h.arch in ("gemma", "gemma2", "gemma3")  # transformers keeps norms less one
+    for name in file.tensors:
+        if name.startswith("rope_f"):
+            continue
+        stem, _, ending = name.rpartition(".")
+        path = part_name(h, stem)
+        if ending == "scale" and f"{stem}.weight" in file.tensors:
+            continue  # taken with its weight
+        if path is None or ending not in ("weight", "bias"):
+            raise _unknown(name)
+        try:
+            module = model.get_submodule(path)
+        except AttributeError:
+            raise _unknown(name) from None
+        values = _values(file, name)
+        heads = {"attn_q": h.heads, "attn_k": h.kv_heads}.get(stem.rpartition(".")[2])
+        if heads and interleaved(h):
+            values = from_pairs(values, heads)
+        if minus_one and "norm" in stem:
+            values = values - np.float32(1)
+        _put(model, path, module, ending, values, file, name, dtype)
+    left = [name for name, p in model.named_parameters() if p.is_meta]
+    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    if set(left) - tied:
+        raise SternaError(
+            "corrupt", f"The file lacks what becomes {left[0]}.", "Download the model again."
+        )
+    _set_angles(model, file, h)
+
+
+def _put(
+    model: PreTrainedModel,
+    path: str,
+    module: nn.Module,
+    ending: str,
+    values: Floats,
+    file: GGUFFile,
+    name: str,
+    dtype: torch.dtype,
+) -> None:
+    info = file.tensors[name]
+    expected = getattr(module, ending, None)
+    if expected is None or tuple(expected.shape) != values.shape:
+        raise SternaError(
+            "corrupt",
+            f"Tensor {name} has the shape {list(values.shape)}, which this model has no place for.",
+            "Download the model again or take another file.",
+        )
+    codes = _codes(values) if ending == "weight" and info.type_name in TERNARY_TYPES else None
+    if codes is None:
+        setattr(
+            module, ending, nn.Parameter(torch.from_numpy(values).to(dtype), requires_grad=False)
+        )
+        return
+    scale = name.removesuffix(".weight") + ".scale"
+    gamma = codes[1] * (float(_vector(file, scale)[0]) if scale in file.tensors else 1.0)
+    layer = TernaryLinear(torch.from_numpy(codes[0]), gamma)
+    layer.compute_type = dtype
+    model.set_submodule(path, layer)
+
+
+def _codes(values: Floats) -> tuple[npt.NDArray[np.int8], float] | None:
+    """Return codes and scale of a matrix of one scale, None where its blocks differ."""
+    scale = np.abs(values).max()
+    if scale == 0:
+        return np.zeros(values.shape, np.int8), 0.0
+    codes = np.rint(values / scale)
+    return (codes.astype(np.int8), float(scale)) if np.array_equal(codes * scale, values) else None
+
+
+def _values(file: GGUFFile, name: str) -> Floats:
+    """Return a tensor as float32 [rows, cols] or [n], as the engine dequantises it."""
+    info = file.tensors[name]
+    cols = info.shape[0]
+    rows = info.elements // cols if cols else 0
+    if len(info.shape) > 2 or not rows or not info.supported or row_bytes(info.type, cols) == 0:
+        raise SternaError(
+            "unsupported_type",
+            f"Tensor {name} has the type {info.type_name}, which Sterna cannot read as numbers.",
+            "Take another quant of this model.",
+        )
+    values = dequantise(info.type, file.data(name), rows, cols)
+    return values.reshape(-1) if len(info.shape) == 1 else values
+
+
+def _vector(file: GGUFFile, name: str) -> Floats:
+    if name not in file.tensors:
+        raise SternaError("corrupt", f"The file lacks {name}.", "Download the model again.")
+    return _values(file, name).reshape(-1)
+
+
+def from_pairs(rows: Floats, heads: int) -> Floats:
+    """Put the rows of each head from consecutive rotary pairs into two halves."""
+    each = rows.shape[0] // heads
+    split = rows.reshape(heads, each // 2, 2, *rows.shape[1:])
+    return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(rows.shape)
+
+
+def to_pairs(rows: Floats, heads: int) -> Floats:
+    """Undo `from_pairs`."""
+    each = rows.shape[0] // heads
+    split = rows.reshape(heads, 2, each // 2, *rows.shape[1:])
+    return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(rows.shape)
+
+
+def _set_angles(model: PreTrainedModel, file: GGUFFile, h: Hyper) -> None:
+    """Llama 3 keeps its stretched angles as factors in the file: they hold as they stand."""
+    if "rope_freqs.weight" not in file.tensors:
+        return
+    angles = torch.from_numpy(h.rope.angles(_vector(file, "rope_freqs.weight")))
+    rotary: Any = model.get_submodule("model.rotary_emb")
+    rotary.inv_freq = angles
+    rotary.original_inv_freq = angles.clone()
+
+
+def _unknown(name: str) -> SternaError:
+    return SternaError(
+        "untrainable",
+        f"The file has a tensor {name} that Sterna does not know how to train with.",
+        "Take another file of this model, or its Hugging Face folder.",
+    )

@@ -1,0 +1,1 @@
+"""The training loop: trl's trainer with our techniques, checkpoints and events. Runs in the child process."""

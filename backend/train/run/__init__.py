@@ -1,0 +1,1 @@
+"""A run on disk: its folder, events, checkpoints and child process. No PyTorch here."""
