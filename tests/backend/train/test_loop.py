@@ -152,6 +152,7 @@ def test_each_technique_overfits_one_batch(tmp_path, name):
         "vera": {"technique": {"rank": 64}, "learning_rate": 5e-2},
         "delta-lora": {"technique": {"start_step": 20}},
         "lora-fa": {"learning_rate": 2e-2},
+        "lora-plus": {"learning_rate": 3e-3},
         "sft": {"learning_rate": 1e-2},
     }.get(name, {})
     made = tuner(
