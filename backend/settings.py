@@ -53,6 +53,17 @@ class Engine(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Type of the KV cache: auto, f16 or f32."""
 
 
+class Downloads(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How models are fetched from the Hub."""
+
+    at_once: int = 2
+    """Models that are fetched at the same time."""
+    connections: int = 4
+    """Connections for each file."""
+    megabytes_per_second: float = 0.0
+    """What all downloads together may take of the line; 0 is no limit."""
+
+
 class Screen(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How the app looks and what its keys are."""
 
@@ -68,6 +79,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     library: Library = msgspec.field(default_factory=Library)
     chat: Chat = msgspec.field(default_factory=Chat)
     engine: Engine = msgspec.field(default_factory=Engine)
+    downloads: Downloads = msgspec.field(default_factory=Downloads)
     screen: Screen = msgspec.field(default_factory=Screen)
 
 

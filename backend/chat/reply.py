@@ -2,18 +2,16 @@
 
 import asyncio
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-import psutil
-
 from backend.chat import rows
 from backend.chat.records import Message
 from backend.database import Database
 from backend.errors import SternaError
+from backend.processes import lives
 
 SAVE_EVERY_S = 0.5
 
@@ -128,18 +126,13 @@ class ReplyWriter:
             self._timer = None
 
 
-def this_process() -> str:
-    """Return a name of this process that a later one with the same number does not have."""
-    return _name_of(os.getpid())
-
-
 def recover(connection: sqlite3.Connection) -> None:
     """Close the replies of programs that are gone: kept as interrupted, or removed if empty."""
     unfinished = connection.execute(
         "SELECT id, parent_id, content, reasoning, writer FROM messages WHERE finish_reason IS NULL"
     ).fetchall()
     for message_id, parent_id, content, reasoning, writer in unfinished:
-        if _lives(writer):
+        if lives(writer):
             continue
         if content or reasoning:
             connection.execute(
@@ -155,15 +148,3 @@ def _remove(connection: sqlite3.Connection, message_id: int, leaf_id: int | None
         "UPDATE conversations SET leaf_id = ? WHERE leaf_id = ?", (leaf_id, message_id)
     )
     connection.execute("DELETE FROM messages WHERE id = ?", (message_id,))
-
-
-def _lives(writer: str | None) -> bool:
-    pid, _, _ = (writer or "").partition(":")
-    return pid.isdigit() and _name_of(int(pid)) == writer
-
-
-def _name_of(pid: int) -> str:
-    try:
-        return f"{pid}:{psutil.Process(pid).create_time():.0f}"
-    except psutil.Error:
-        return ""

@@ -14,6 +14,7 @@ from backend.chat.reply import ReplyWriter
 from backend.chat.wire import ChatMessage
 from backend.database import Database
 from backend.errors import SternaError
+from backend.processes import this_process
 
 _DAY = 86_400
 
@@ -151,7 +152,7 @@ class ChatStore:
                 "",
                 model=rows.storable(model),
                 sampling=rows.dumped(sampling),
-                writer=reply.this_process(),
+                writer=this_process(),
             )
             message = tree.load(connection, message_id)
             return ReplyWriter(self._database, message, conversation.leaf_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from backend import quants
 from backend.errors import SternaError
-from backend.gguf.file import GGUFFile
+from backend.gguf.contents import GGUFContents
 from backend.gguf.tensors import TensorInfo
 
 _TABLE = "token_embd.weight"
@@ -55,7 +55,7 @@ class ModelCard:
     kind: str  # model, adapter, mmproj, imatrix, vocab; unknown: a GGUF without a model in it
 
 
-def describe(file: GGUFFile) -> ModelCard:
+def describe(file: GGUFContents) -> ModelCard:
     """Summarise a file from its header alone. Odd metadata never makes it fail."""
     arch = file.architecture
     params = sum(t.elements for t in file.tensors.values() if not _is_constant(t.name))
@@ -91,7 +91,7 @@ def describe(file: GGUFFile) -> ModelCard:
     )
 
 
-def require_model(file: GGUFFile) -> None:
+def require_model(file: GGUFContents) -> None:
     """Raise SternaError `not_a_model` unless the file is a whole language model."""
     kind = _kind(file)
     if kind == "model":
@@ -108,7 +108,7 @@ def require_model(file: GGUFFile) -> None:
     )
 
 
-def chat_template(file: GGUFFile) -> str | None:
+def chat_template(file: GGUFContents) -> str | None:
     """Return the default chat template: the plain key, or the one named `default`, or the first named.
 
     None when there is none; a template of another type than text is none.
@@ -138,7 +138,7 @@ def bytes_by_type(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
     return sums
 
 
-def _line(file: GGUFFile, key: str, limit: int = _LINE) -> str | None:
+def _line(file: GGUFContents, key: str, limit: int = _LINE) -> str | None:
     text = file.string(key)
     return text if text is None or len(text) <= limit else text[: limit - 1] + "…"
 
@@ -147,18 +147,20 @@ def _is_constant(name: str) -> bool:
     return name.endswith(_NO_PARAMETERS)
 
 
-def _count(file: GGUFFile, key: str) -> int | None:
+def _count(file: GGUFContents, key: str) -> int | None:
     """Return a number of things: at least one."""
     value = file.integer(key)
     return value if value is not None and value > 0 else None
 
 
-def _most(file: GGUFFile, key: str) -> int | None:
+def _most(file: GGUFContents, key: str) -> int | None:
     """Return the same where each layer may have its own."""
     return _count(file, key) or max((n for n in file.integers(key) if n > 0), default=None)
 
 
-def _kv_heads(file: GGUFFile, arch: str, layers: int | None, heads: int | None) -> tuple[int, ...]:
+def _kv_heads(
+    file: GGUFContents, arch: str, layers: int | None, heads: int | None
+) -> tuple[int, ...]:
     key = f"{arch}.attention.head_count_kv"
     listed = file.integers(key)
     if listed:
@@ -168,7 +170,7 @@ def _kv_heads(file: GGUFFile, arch: str, layers: int | None, heads: int | None) 
     return (every,) * layers if every and layers and layers <= len(file.tensors) else ()
 
 
-def _head_width(file: GGUFFile, arch: str, heads: int | None) -> int | None:
+def _head_width(file: GGUFContents, arch: str, heads: int | None) -> int | None:
     width = _count(file, f"{arch}.attention.key_length")
     embedding = _count(file, f"{arch}.embedding_length")
     if width or not embedding or not heads or embedding % heads:
@@ -176,14 +178,14 @@ def _head_width(file: GGUFFile, arch: str, heads: int | None) -> int | None:
     return embedding // heads
 
 
-def _vocab(file: GGUFFile, arch: str) -> int | None:
+def _vocab(file: GGUFContents, arch: str) -> int | None:
     table = file.tensors.get(_TABLE)
     if table and len(table.shape) == 2 and table.shape[1] > 0:
         return table.shape[1]
     return _count(file, f"{arch}.vocab_size") or file.count("tokenizer.ggml.tokens") or None
 
 
-def _kind(file: GGUFFile) -> str:
+def _kind(file: GGUFContents) -> str:
     said = file.string("general.type")
     if said in _OTHER_KINDS:
         return said

@@ -3,7 +3,7 @@
 import contextlib
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.errors import SternaError
-from backend.gguf.cursor import corrupt, shown
+from backend.gguf.contents import GGUFContents
 from backend.gguf.header import Header, encoded_metadata, read_header
 from backend.gguf.mapping import map_file
-from backend.gguf.metadata import Metadata
 from backend.gguf.splits import check_parts, find_parts
-from backend.gguf.tensors import TensorInfo
 
 
-class GGUFFile:
+class GGUFFile(GGUFContents):
     """An open model file, best used in a `with` statement.
 
     Sizes are checked when it is opened. A file that another program cuts short after that makes the
@@ -27,24 +25,13 @@ class GGUFFile:
     memory map, and one reason why models run in a process of their own.
     """
 
-    def __init__(self, path: Path, parts: list["_Part"]) -> None:
-        self.path = path
-        self.shards: tuple[Path, ...] = tuple(part.path for part in parts)
+    path: Path
+    shards: tuple[Path, ...]
+
+    def __init__(self, parts: list["_Part"]) -> None:
+        size = sum(len(part.map) for part in parts)
+        super().__init__([part.path for part in parts], [part.header for part in parts], size)
         self._parts = parts
-        first = parts[0].header
-        self.version = first.version
-        self.alignment = first.alignment
-        self._metadata = first.metadata
-        self.metadata: Metadata = first.metadata
-        self.size = sum(len(part.map) for part in parts)  # bytes of all parts
-        tensors: dict[str, TensorInfo] = {}
-        for part in parts:
-            for name, info in part.header.tensors.items():
-                if name in tensors:
-                    raise corrupt(f"the tensor {shown(name)} stands in two of its parts")
-                tensors[name] = info
-        self.tensors: Mapping[str, TensorInfo] = tensors  # in file order
-        self.architecture: str = self.string("general.architecture") or ""
 
     def __enter__(self) -> "GGUFFile":
         return self
@@ -77,48 +64,6 @@ class GGUFFile:
         """Return the metadata as it stands in the file, for a writer to keep."""
         with memoryview(self._parts[0].map) as view:
             return encoded_metadata(view)
-
-    # Access to metadata by type. Absent and of another type are the same: see Metadata.
-
-    def string(self, key: str, default: str | None = None) -> str | None:
-        """Return a text."""
-        return self._metadata.string(key, default)
-
-    def integer(self, key: str, default: int | None = None) -> int | None:
-        """Return a whole number; an array of equal numbers counts as one."""
-        return self._metadata.integer(key, default)
-
-    def number(self, key: str, default: float | None = None) -> float | None:
-        """Return a number as float."""
-        return self._metadata.number(key, default)
-
-    def flag(self, key: str, default: bool | None = None) -> bool | None:
-        """Return a boolean."""
-        return self._metadata.flag(key, default)
-
-    def integers(self, key: str) -> list[int]:
-        """Return an array of whole numbers, empty when there is none."""
-        return self._metadata.integers(key)
-
-    def numbers(self, key: str) -> npt.NDArray[np.float32] | None:
-        """Return an array of numbers as float32, or None."""
-        return self._metadata.numbers(key)
-
-    def strings(self, key: str) -> list[str]:
-        """Return an array of texts, empty when there is none."""
-        return self._metadata.strings(key)
-
-    def raw_strings(self, key: str) -> list[bytes]:
-        """Return an array of texts as the bytes they are: tokens need not be UTF-8."""
-        return self._metadata.raw_strings(key)
-
-    def count(self, key: str) -> int:
-        """Return how many items an array has, without decoding it; 0 when there is none."""
-        return self._metadata.count(key)
-
-    def token_id(self, name: str) -> int | None:
-        """Return the id of the `bos`, `eos`, … token, None where the vocabulary has no such id."""
-        return self._metadata.token_id(name)
 
 
 @contextlib.contextmanager
@@ -180,6 +125,6 @@ def open_gguf(path: str | os.PathLike[str]) -> GGUFFile:
         with _naming(path):
             if len(paths) > 1:
                 check_parts([part.header for part in parts])
-            file = GGUFFile(paths[0], parts)
+            file = GGUFFile(parts)
         undo.pop_all()
     return file

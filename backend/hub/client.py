@@ -1,7 +1,6 @@
 """Questions to the Hub's API: through huggingface_hub's session and headers, answers remembered."""
 
 import json
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -28,8 +27,6 @@ def headers() -> dict[str, str]:
 
     The token never leaves for another host, and is never written anywhere by Sterna.
     """
-    # The library would otherwise tell the Hub about installed packages and the environment.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub.utils import build_hf_headers
 
     try:

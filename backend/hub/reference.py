@@ -40,9 +40,13 @@ def parse(text: str) -> Reference:
         if text.startswith(prefix):
             return _from_path(text.removeprefix(prefix).strip("/").removeprefix("models/"), text)
     address = _address(text)
-    if address is not None:
-        return _from_path(address, text)
-    return _from_path(text, text)
+    if address is None and "://" in text:
+        raise SternaError(
+            "bad_argument",
+            f"{text!r} is no address of {place.endpoint()}.",
+            "Give owner/model, owner/model:QUANT, or the address of its page.",
+        )
+    return _from_path(text if address is None else address, text)
 
 
 def _address(text: str) -> str | None:

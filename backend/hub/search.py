@@ -171,8 +171,9 @@ def _pages(client: HubClient, query: Query) -> Iterator[list[FoundModel]]:
     if query.text:
         yield from _answers(client, query, _filters(query))
         return
-    for word in ("bitnet", "1.58", "TQ2_0", "TQ1_0"):
+    for word in ("bitnet", "1.58"):
         yield from _answers(client, replace(query, text=word), _filters(query))
+    yield from _answers(client, query, [*_filters(query), "gguf"])
 
 
 def _answers(client: HubClient, query: Query, filters: list[str]) -> Iterator[list[FoundModel]]:

@@ -56,6 +56,7 @@ class Reply:
     first: int
     etag: str
     packed: bool = False
+    ranged: bool = True
 
     def read(self, most: int) -> bytes:
         """Return what has come, at most `most` bytes; empty at the end. Raises RetryableError."""
@@ -102,7 +103,7 @@ class Wire:
         packed = _packed(response)
         if not packed:
             _check_length(response, source.size)
-        return Reply(response, 0, response.headers.get("ETag", ""), packed)
+        return Reply(response, 0, response.headers.get("ETag", ""), packed, ranged=False)
 
     def range(self, source: Source, first: int, last: int, etag: str = "") -> Reply:
         """Ask for the bytes `first` to `last`, both included. Raises RetryableError.

@@ -3,11 +3,13 @@
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 from backend import quants
-from backend.gguf import GGUFFile, ModelCard, TensorInfo, Value, describe, open_gguf
+from backend.errors import SternaError
+from backend.gguf import GGUFContents, ModelCard, TensorInfo, Value, describe, open_gguf
 from backend.library import resolve
 from backend.units import human_bytes, human_count
 from tui.commands import output
@@ -22,17 +24,36 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
     parser.add_argument("--template", action="store_true", help="print the chat template")
     parser.add_argument("--metadata", action="store_true", help="list every key of the header")
+    parser.add_argument("--remote", action="store_true", help="look on the Hub, not on this disk")
 
 
 def run(args: Namespace) -> int:
-    """Print."""
-    with open_gguf(resolve(args.model)) as file:
+    """Print what lies on disk; what does not is looked up on the Hub."""
+    path = None if args.remote else _on_disk(args.model)
+    if path is None:
+        from tui.commands import show_remote
+
+        return show_remote.run(args)
+    with open_gguf(path) as file:
         card = describe(file)
-        output.emit(args, _data(file, card), _text(file, card, args))
+        output.emit(args, data(file, card), text(file, card, args))
     return 0
 
 
-def _data(file: GGUFFile, card: ModelCard) -> dict[str, object]:
+def _on_disk(model: str) -> Path | None:
+    """Return the file of a model, None where only the Hub can have it; raises SternaError."""
+    from backend.hub.reference import looks_remote
+
+    try:
+        return resolve(model)
+    except SternaError as error:
+        if error.kind != "not_found" or not looks_remote(model):
+            raise
+        return None
+
+
+def data(file: GGUFContents, card: ModelCard) -> dict[str, object]:
+    """Return the contract's JSON."""
     return {
         "name": card.name,
         "path": str(file.path),
@@ -73,7 +94,7 @@ def _data(file: GGUFFile, card: ModelCard) -> dict[str, object]:
     }
 
 
-def _plain(file: GGUFFile, key: str) -> object:
+def _plain(file: GGUFContents, key: str) -> object:
     """Return a value as JSON has it; of a long array the number of its items, under `count`."""
     if (count := file.count(key)) > _LISTED:
         return {"count": count}
@@ -83,7 +104,7 @@ def _plain(file: GGUFFile, key: str) -> object:
     return _finite(value)
 
 
-def _readable(file: GGUFFile, key: str) -> str:
+def _readable(file: GGUFContents, key: str) -> str:
     if (count := file.count(key)) > _LISTED:
         return f"{count:,} items"
     value = _plain(file, key)
@@ -97,7 +118,8 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text(file: GGUFFile, card: ModelCard, args: Namespace) -> str:
+def text(file: GGUFContents, card: ModelCard, args: Namespace) -> str:
+    """Return the same for people."""
     facts = [[name, _cut(fact)] for name, fact in _facts(file, card) if fact]
     parts = [output.table(facts)]
     if args.metadata:
@@ -110,7 +132,7 @@ def _text(file: GGUFFile, card: ModelCard, args: Namespace) -> str:
     return "\n\n".join(parts)
 
 
-def _facts(file: GGUFFile, card: ModelCard) -> Iterable[tuple[str, str]]:
+def _facts(file: GGUFContents, card: ModelCard) -> Iterable[tuple[str, str]]:
     """Yield name and fact; an empty fact is not shown."""
     unknown = sum(not t.supported for t in file.tensors.values())
     yield "name", card.name
@@ -150,7 +172,7 @@ def _quant(card: ModelCard) -> str:
     return f"{card.quant}: {known.best_for}{loss}"
 
 
-def _types(file: GGUFFile) -> str:
+def _types(file: GGUFContents) -> str:
     """Return how many tensors there are of each type, the type with most bytes first."""
     counts: dict[str, int] = {}
     sizes: dict[str, int] = {}
