@@ -19,11 +19,15 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to time: a prompt of so many tokens, then an answer, by so many threads."""
+    """What to time: a prompt of so many tokens, then an answer, by so many threads.
+
+    With `depth` both come after so many tokens of context.
+    """
 
     prompt: int
     answer: int
     threads: int
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Sample:
     bandwidth: float = 0.0
     bytes_per_token: int = 0
     peak_rss: int = 0
+    attention: float = 0.0  # its share of the time of decoding
 
 
 class Engine(Protocol):
@@ -77,7 +82,7 @@ class Ours:
 
     def run(self, work: Work) -> Sample:
         """Time the work in a child process."""
-        numbers = [str(n) for n in (work.prompt, work.answer, work.threads)]
+        numbers = [str(n) for n in (work.prompt, work.answer, work.threads, work.depth)]
         found = _output(self.name, [sys.executable, "-m", "bench.ours", str(self.model), *numbers])
         return Sample(**found)
 
@@ -93,6 +98,8 @@ class Peer:
     def run(self, work: Work) -> Sample:
         """Time the work by llama-bench, one repetition after its own warm-up."""
         numbers = ["-p", work.prompt, "-n", work.answer, "-t", work.threads, "-r", 1, "-o", "json"]
+        if work.depth:
+            numbers += ["-d", work.depth]
         rows = _output(
             self.name, [*self.command, "-m", str(self.model), *(str(n) for n in numbers)]
         )

@@ -1,4 +1,4 @@
-"""One run of Sterna's engine, as JSON: `python -m bench.ours MODEL PROMPT ANSWER THREADS`."""
+"""One run of Sterna's engine, as JSON: `python -m bench.ours MODEL PROMPT ANSWER THREADS DEPTH`."""
 
 import json
 import sys
@@ -9,10 +9,10 @@ from backend.inference import bench, load_model
 
 def main(arguments: list[str]) -> int:
     """Load, time once, print; a message on stderr and 1 when that is not possible."""
-    path, (prompt, answer, threads) = arguments[0], (int(n) for n in arguments[1:])
+    path, (prompt, answer, threads, depth) = arguments[0], (int(n) for n in arguments[1:])
     try:
-        model = load_model(path, threads=threads, context=prompt + 2 * answer + 1)
-        result = bench(model, prompt, answer, repeats=1)
+        model = load_model(path, threads=threads, context=depth + prompt + 2 * answer + 1)
+        result = bench(model, prompt, answer, repeats=1, depth=depth)
     except SternaError as error:
         print(error.message, file=sys.stderr)
         return 1
@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> int:
         "bandwidth": result.bandwidth,
         "bytes_per_token": result.bytes_per_token,
         "peak_rss": result.peak_rss,
+        "attention": result.shares.get("attend", 0.0),
     }
     print(json.dumps(found))
     return 0

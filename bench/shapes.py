@@ -28,6 +28,8 @@ class Shape:
 SHAPES: dict[str, Shape] = {
     "bitnet-2b4t": Shape(2560, 30, 20, 5, 128, 6912, 128256, True, True, "relu2"),
     "bitnet-700m": Shape(1536, 24, 16, 16, 96, 4096, 32000, True, True, "silu", 10000.0, 2048),
+    # of bitnet.cpp's claim of a 100B model on one CPU: too large to make whole, see bench/layered.py
+    "bitnet-100b": Shape(8192, 72, 64, 64, 128, 45568, 32000, True, True, "silu", 10000.0, 2048),
     "llama-8b": Shape(4096, 32, 32, 8, 128, 14336, 128256, False, False, context=8192),
     "llama-0.4b": Shape(1024, 24, 16, 8, 64, 4096, 32000, False, True, context=8192),
     "llama-3.2-1b": Shape(2048, 16, 32, 8, 64, 8192, 128256, False, True, context=131072),

@@ -77,13 +77,14 @@ def bandwidth_of(ours: Series) -> float:
 def markdown(groups: Sequence[Sequence[Series]]) -> str:
     """Return the table; each group is one piece of work, our engine first."""
     work = groups[0][0].work
+    after = f" after {work.depth}" if work.depth else ""
     head = [
         "engine",
         "threads",
         "MB a token",
-        f"prefill of {work.prompt}, tok/s",
+        f"prefill of {work.prompt}{after}, tok/s",
         "Sterna ÷ it",
-        f"decode of {work.answer}, tok/s",
+        f"decode of {work.answer}{after}, tok/s",
         "Sterna ÷ it",
         "of the limit",
     ]
@@ -102,6 +103,15 @@ def notes(groups: Sequence[Sequence[Series]]) -> str:
     lines += [f"- {series.engine}: {series.samples[0].note}" for series in groups[0]]
     peak = max(sample.peak_rss for group in groups for sample in group[0].samples)
     lines.append(f"- peak memory of Sterna: {peak / 1e6:.0f} MB")
+    work = groups[0][0].work
+    shares = [
+        f"{statistics.median(s.attention for s in group[0].samples):.0%} at "
+        f"{group[0].work.threads} thread(s)"
+        for group in groups
+    ]
+    lines.append(
+        f"- attention's share of decoding after {work.depth + work.prompt} tokens: {', '.join(shares)}"
+    )
     rounds = len(groups[0][0].samples)
     lines.append(
         f"- min / **median** / max of {rounds} round(s); engines took turns within each round, and "

@@ -136,6 +136,18 @@ cdef class Engine(Steps):
         """Share of a split matrix whose lower bits were read, over all tokens so far."""
         return self.p.exact / self.p.screened if self.p.screened else 1.0
 
+    def fill_caches(self, int positions):
+        """Put noise of unit size into the first positions of all caches: for measuring far into a context."""
+        cdef KVCache cache
+        cdef float[::1] noise
+        cdef int at, row
+        for cache in [c for c in self.held if isinstance(c, KVCache)]:
+            row = cache.c.heads * cache.c.width
+            noise = np.random.default_rng(row).standard_normal(row + 64).astype(np.float32)
+            with nogil:
+                for at in range(min(positions, cache.c.capacity)):
+                    cache_keep(self.p.kernels, &cache.c, &noise[at % 64], at)
+
     def seconds(self):
         """Return the time spent so far by kind of step."""
         kinds = ("embed", "norm", "linear", "rope", "attend", "glu", "cap")

@@ -66,6 +66,7 @@ cdef extern from "kernels/sterna.h" nogil:
     int kernels_available(const char **names)
     void *kernels_matmul(const Kernels *, int type, int *form)
     size_t attend_scratch(int value_width)
+    void cache_keep(const Kernels *, const Cache *, const float *, int)
     size_t cache_data_bytes(const Cache *)
     size_t cache_scale_bytes(const Cache *)
     int dequantise(int type, const uint8_t *data, int64_t n, float *out)

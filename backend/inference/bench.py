@@ -22,6 +22,7 @@ class BenchResult:
 
     prompt_tokens: int
     new_tokens: int
+    depth: int  # positions that the cache held before
     threads: int
     isa: str
     prompt_per_second: list[float]
@@ -60,10 +61,12 @@ def bench(
     new_tokens: int,
     repeats: int,
     on_progress: Callable[[str], None] = lambda _: None,
+    depth: int = 0,
 ) -> BenchResult:
     """Measure prompt and answer speed `repeats` times, memory bandwidth between them.
 
-    Token ids are drawn at random: speed does not depend on them. One uncounted run warms up.
+    Token ids are drawn at random, and so is what `depth` positions of the cache hold before: speed does
+    not depend on them. One uncounted run warms up.
     """
     rng = np.random.default_rng(0)
     ids = rng.integers(0, model.vocab_size, max(prompt_tokens, 1)).astype(np.int32)
@@ -71,9 +74,10 @@ def bench(
     energy: list[float] = []
     spent: dict[str, float] = {}
     peak = 0
+    model.pretend(depth)
     for repeat in range(repeats + 1):
         on_progress(f"run {repeat} of {repeats}" if repeat else "warming up")
-        took = model.time_prompt(ids) if prompt_tokens else None
+        took = model.time_prompt(ids, depth) if prompt_tokens else None
         before, kinds = _joules(), model.step_seconds()
         decode = _decode(model, ids, new_tokens) if new_tokens else None
         after = _joules()
@@ -94,6 +98,7 @@ def bench(
     return BenchResult(
         prompt_tokens=prompt_tokens,
         new_tokens=new_tokens,
+        depth=depth,
         threads=model.threads,
         isa=model.isa,
         prompt_per_second=prompts,

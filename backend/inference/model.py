@@ -138,12 +138,18 @@ class Model:
 
     # --- for measuring -------------------------------------------------------------------------
 
-    def time_prompt(self, ids: npt.NDArray[np.int32]) -> float:
-        """Return the seconds that running `ids` as a prompt from an empty cache takes."""
+    def pretend(self, depth: int) -> None:
+        """Fill the first `depth` positions of the cache with noise, as if so many tokens had been run."""
+        self._engine.fill_caches(depth)
+        self._cached = [0] * depth
+
+    def time_prompt(self, ids: npt.NDArray[np.int32], depth: int = 0) -> float:
+        """Return the seconds that running `ids` takes after the first `depth` cached tokens."""
+        prompt = np.concatenate([np.zeros(depth, np.int32), ids])
         start = time.perf_counter()
         self._engine.resume()
-        self._turn_for(len(ids))
-        self._prefill(ids, 0)
+        self._turn_for(len(prompt))
+        self._prefill(prompt, depth)
         return time.perf_counter() - start
 
     def run_tokens(self, ids: npt.NDArray[np.int32], count: int) -> None:

@@ -6,8 +6,8 @@ typedef struct { __m256i a, b; } Line;
 typedef struct { __m256i a, b; } Ints;
 typedef struct { __m256 a, b; } Floats;
 
-#define EACH_LANE(X) X(0) X(1)
-enum { LANES = 2 };
+#define EACH_LANE(X) X(0) X(1) X(2) X(3) X(4) X(5)
+enum { LANES = 6 };
 
 static inline __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline Line line_load(const uint8_t *p) { return (Line){load32(p), load32(p + 32)}; }
@@ -63,17 +63,36 @@ static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
 }
 #define ints_dot_wide ints_dot
 #else
-/* Pairs of products go to 16 bits first. Codes below 128 cannot overflow them. */
-#define CODE_SHIFT 128 /* of wide codes, which are made signed: |code| * |q| stays below 2^14 */
+/* Pairs of products go to 16 bits first, and several of them gather there: PAIRS_HOLD quads of codes of so
+ * many bits cannot overflow. Wide codes are made signed, for |code| * |q| stays below 2^14. */
+#define CODE_SHIFT 128
+#define READ_AHEAD 4096 /* Zen 3: 1.4 times as fast; processors with VNNI were slower for it */
+#define PAIRS_HOLD(bits) ((bits) <= 2 ? 40 : (bits) <= 4 ? 8 : (bits) == 5 ? 4 : 2)
+typedef struct { __m256i a, b; } Pairs;
+
+static inline Pairs pairs_zero(void) { return (Pairs){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+/* The instructions themselves: of the intrinsics, compilers make copies of the sums, and put them away. */
+static inline __m256i pairs8(__m256i sum, __m256i code, __m256i q)
+{
+    __m256i t;
+    __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0" : "+x"(sum), "=&x"(t) : "x"(code), "x"(q));
+    return sum;
+}
+static inline Pairs pairs_dot(Pairs x, Line w, const int8_t *q)
+{
+    __m256i v = word(q);
+    return (Pairs){pairs8(x.a, w.a, v), pairs8(x.b, w.b, v)};
+}
+/* x + the pairs, each times `by` */
+static inline Ints ints_gather(Ints x, Pairs p, int by)
+{
+    __m256i v = _mm256_set1_epi16((short)by);
+    return (Ints){_mm256_add_epi32(x.a, _mm256_madd_epi16(p.a, v)), _mm256_add_epi32(x.b, _mm256_madd_epi16(p.b, v))};
+}
 static inline __m256i dot8(__m256i sum, __m256i code, __m256i q)
 {
     __m256i pairs = _mm256_maddubs_epi16(code, q);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
-{
-    __m256i v = word(q);
-    return (Ints){dot8(x.a, w.a, v), dot8(x.b, w.b, v)};
 }
 static inline Ints ints_dot_wide(Ints x, Line w, const int8_t *q)
 {

@@ -16,6 +16,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", help="a path, a name from `sterna ls`, or owner/repo[:QUANT]")
     parser.add_argument("-p", type=int, default=128, dest="prompt", help="prompt tokens (0: none)")
     parser.add_argument("-n", type=int, default=64, dest="count", help="answer tokens (0: none)")
+    parser.add_argument(
+        "-d", type=int, default=0, dest="depth", help="measure after so many tokens of context"
+    )
     parser.add_argument("-r", type=int, default=3, dest="repeats", help="repeats")
     model_options.add_loading(parser)
 
@@ -30,6 +33,7 @@ def _text(r: BenchResult) -> str:
     attention = r.shares.get("attend", 0.0)
     rows = [
         ["threads", f"{r.threads}, {r.isa} kernels"],
+        *([["context before", f"{r.depth} tokens"]] if r.depth else []),
         [f"prompt, {r.prompt_tokens} tokens", _rate(r.prompt_per_second)],
         [f"answer, {r.new_tokens} tokens", _rate(r.decode_per_second)],
         [
@@ -56,18 +60,15 @@ def _text(r: BenchResult) -> str:
 
 def run(args: Namespace) -> int:
     """Load, measure, print."""
-    if args.prompt < 0 or args.count < 0 or args.repeats < 1 or args.prompt + args.count == 0:
+    if min(args.prompt, args.count, args.depth) < 0 or args.repeats < 1 or args.prompt + args.count == 0:
         raise SternaError(
             "bad_argument",
             "There is nothing to measure.",
-            "Give -p and -n of 0 or more, -r of 1 or more.",
+            "Give -p, -n and -d of 0 or more, -r of 1 or more.",
         )
-    if args.context is None:
-        args.context = (
-            args.prompt + args.count * (args.repeats + 1) + 1
-            if not args.prompt
-            else args.prompt + args.count + 1
-        )
+    if args.context is None:  # without a prompt, answers follow one another
+        answers = args.count * (1 if args.prompt else args.repeats + 1)
+        args.context = args.depth + args.prompt + answers + 1
     model = model_options.load(args, configuration.load())
     try:
         progress = (
@@ -75,7 +76,7 @@ def run(args: Namespace) -> int:
             if args.json
             else (lambda text: output.note(f"{model.card.name}: {text}"))
         )
-        result = bench(model, args.prompt, args.count, args.repeats, progress)
+        result = bench(model, args.prompt, args.count, args.repeats, progress, args.depth)
         output.emit(args, asdict(result), _text(result))
     finally:
         model.close()
