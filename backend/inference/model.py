@@ -141,7 +141,7 @@ class Model:
     def pretend(self, depth: int) -> None:
         """Fill the first `depth` positions of the cache with noise, as if so many tokens had been run."""
         self._engine.fill_caches(depth)
-        self._cached = [0] * depth
+        self._claim(depth)
 
     def time_prompt(self, ids: npt.NDArray[np.int32], depth: int = 0) -> float:
         """Return the seconds that running `ids` takes after the first `depth` cached tokens."""
@@ -149,6 +149,7 @@ class Model:
         start = time.perf_counter()
         self._engine.resume()
         self._turn_for(len(prompt))
+        self._claim(depth)
         self._prefill(prompt, depth)
         return time.perf_counter() - start
 
@@ -164,6 +165,12 @@ class Model:
     def step_seconds(self) -> dict[str, float]:
         """Return the time spent so far by kind of step."""
         return self._engine.seconds()
+
+    def _claim(self, depth: int) -> None:
+        """Take the first `depth` positions of the cache for those of token 0."""
+        self._cached.keep(0)
+        self._cached.running(depth)
+        self._cached.extend([0] * depth)
 
     # --- inside --------------------------------------------------------------------------------
 

@@ -73,6 +73,11 @@ enum { WIDE_LANES = 4 };
 typedef struct { __m256i a, b; } Pairs;
 
 static inline Pairs pairs_zero(void) { return (Pairs){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline Pairs pairs_begin(Line w, const int8_t *q)
+{
+    __m256i v = word(q);
+    return (Pairs){_mm256_maddubs_epi16(w.a, v), _mm256_maddubs_epi16(w.b, v)};
+}
 /* The instructions themselves: of the intrinsics, compilers make copies of the sums, and put them away. */
 static inline __m256i pairs8(__m256i sum, __m256i code, __m256i q)
 {
@@ -90,6 +95,24 @@ static inline Ints ints_gather(Ints x, Pairs p, int by)
 {
     __m256i v = _mm256_set1_epi16((short)by);
     return (Ints){_mm256_add_epi32(x.a, _mm256_madd_epi16(p.a, v)), _mm256_add_epi32(x.b, _mm256_madd_epi16(p.b, v))};
+}
+/* the pairs, times a whole number of each row: what widens them multiplies as well */
+typedef struct { __m256i a, b; } Factors;
+static inline Ints ints_scaled(Pairs p, Factors by) { return (Ints){_mm256_madd_epi16(p.a, by.a), _mm256_madd_epi16(p.b, by.b)}; }
+static inline Factors factors_of_bytes(const uint8_t *p, int mask)
+{
+    /* byte r to both halves of dword r; what has the top bit set is zero */
+    const __m256i rows = _mm256_setr_epi64x(0x8001800180008000, 0x8003800380028002, 0x8005800580048004, 0x8007800780068006);
+    __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    if (mask < 255) v = _mm256_and_si256(v, _mm256_set1_epi8((char)mask));
+    return (Factors){_mm256_shuffle_epi8(v, rows), _mm256_shuffle_epi8(v, _mm256_add_epi8(rows, _mm256_set1_epi16(8)))};
+}
+static inline Pairs pairs_add(Pairs x, Pairs y) { return (Pairs){_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
+static inline Factors factors_load(const int16_t *p) { return (Factors){load32(p), load32(p + 16)}; }
+static inline void factors_store(int16_t *p, Factors x)
+{
+    _mm256_storeu_si256((__m256i *)p, x.a);
+    _mm256_storeu_si256((__m256i *)(p + 16), x.b);
 }
 /* sum + |code| * q with the sign of the code, which begins at CODE_SHIFT */
 static inline __m256i dot_wide8(__m256i sum, __m256i code, __m256i q)

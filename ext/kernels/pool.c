@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     _Alignas(64) int phase, total, chunk;
     int finished; /* chunks that this thread has done */
+    const char *ahead, *ahead_end;
 } Place;
 
 struct Pool {
@@ -79,6 +80,7 @@ static void *worker_main(void *argument)
         seen = now;
         if (pool->stop) return NULL;
         pool->places[self.index].phase = -1;
+        pool->places[self.index].ahead = pool->places[self.index].ahead_end = NULL;
         pool->job(pool->context, pool, self.index);
         atomic_fetch_sub_explicit(&pool->running, 1, memory_order_release);
     }
@@ -153,6 +155,7 @@ void pool_run(Pool *pool, PoolJob job, void *context)
     pool->context = context;
     pool->run += (uint64_t)1 << 32;
     pool->places[0].phase = -1;
+    pool->places[0].ahead = pool->places[0].ahead_end = NULL;
     atomic_store_explicit(&pool->running, pool->threads - 1, memory_order_relaxed);
     if (pool->threads > 1) start_generation(pool);
     job(context, pool, 0);
@@ -211,6 +214,13 @@ int pool_take(Pool *pool, int index, int *begin, int *end)
     return 0;
 }
 
+void pool_ahead(Pool *pool, int index, const void *data, size_t bytes)
+{
+    Place *mine = &pool->places[index];
+    mine->ahead = data;
+    mine->ahead_end = mine->ahead + bytes;
+}
+
 void pool_close(Pool *pool, int index)
 {
     Place *mine = &pool->places[index];
@@ -223,7 +233,10 @@ void pool_close(Pool *pool, int index)
                                                       memory_order_acq_rel, memory_order_relaxed)) {}
     }
     while (of_this_run(pool, atomic_load_explicit(done, memory_order_acquire)) < all)
-        if (++spins < SPINS_WAIT) {
+        if (mine->ahead < mine->ahead_end) {
+            __builtin_prefetch(mine->ahead, 0, 2);
+            mine->ahead += 64;
+        } else if (++spins < SPINS_WAIT) {
             RELAX();
         } else {
             sched_yield();

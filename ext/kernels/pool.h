@@ -6,6 +6,8 @@
 #ifndef STERNA_POOL_H
 #define STERNA_POOL_H
 
+#include <stddef.h>
+
 typedef struct Pool Pool;
 
 /* Work of one thread: `index` in [0, threads). Every thread runs the whole function. */
@@ -24,6 +26,9 @@ void pool_run(Pool *pool, PoolJob job, void *context); /* the caller is thread 0
 void pool_open(Pool *pool, int index, int total, int chunk);
 /* Next [*begin, *end) for this thread; 0 when all is taken. */
 int pool_take(Pool *pool, int index, int *begin, int *end);
+/* Memory that this thread reads soon, of which as much as there is time for is brought into the second-level
+ * cache while it waits for others. */
+void pool_ahead(Pool *pool, int index, const void *data, size_t bytes);
 /* Wait until all items of the phase are done; what was written for them is then visible. */
 void pool_close(Pool *pool, int index);
 

@@ -97,7 +97,10 @@ void step_attend(Program *p, const Step *s, int index)
         .q_heads = s->q_heads, .scale = s->scale, .cap = s->cap, .window = s->window, .k = s->k, .v = s->v,
     };
     if (p->tokens == 1) {
-        int threads = pool_threads(p->pool), parts = (p->first - oldest(s, p->first)) / 256 + 1;
+        /* parts of some 256 positions, or of a tile where heads are few beside the threads */
+        int threads = pool_threads(p->pool), seen = p->first - oldest(s, p->first), parts = seen / 256 + 1;
+        int share = (4 * threads + heads - 1) / heads, tiles = seen / ATTEND_TILE + 1;
+        if (parts < share) parts = share < tiles ? share : tiles;
         if (parts > MAX_PARTS) parts = MAX_PARTS;
         if (threads == 1) parts = 1;
         if (parts > 1) {

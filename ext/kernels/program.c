@@ -181,30 +181,64 @@ static void screen(Program *p, const Step *s, int index)
     pool_close(p->pool, index);
 }
 
+/* The rows of all outputs of a step, one after the other, in chunks. */
+typedef struct {
+    int chunk, total, offset[MAX_OUTPUTS + 1];
+} Chunks;
+
+static Chunks chunks_of(const Step *s, int tokens)
+{
+    Chunks c = {.chunk = 1 << 30};
+    for (int i = 0; i < s->outputs; i++) {
+        int rows = rows_at_once(s->matrix[i], tokens);
+        if (rows < c.chunk) c.chunk = rows;
+    }
+    for (int i = 0; i < s->outputs; i++) {
+        c.total += (s->matrix[i]->rows + c.chunk - 1) / c.chunk;
+        c.offset[i + 1] = c.total;
+    }
+    return c;
+}
+
+/* The output that chunk `at` is of, and its first row. */
+static int place(const Chunks *c, int at, int *row)
+{
+    int i = 0;
+    while (at >= c->offset[i + 1]) i++;
+    *row = (at - c->offset[i]) * c->chunk;
+    return i;
+}
+
+/* Memory is idle while one thread normalises and the others wait: let them fetch what they multiply next. */
+static void look_ahead(Program *p, const Step *from, int index)
+{
+    enum { AHEAD = 96 << 10 }; /* bytes, of the second-level cache */
+    const Step *s = from, *end = p->steps + p->count;
+    while (s < end && s->kind != STEP_LINEAR) s++;
+    if (s == end || p->tokens > 1) return;
+    Chunks c = chunks_of(s, 1);
+    int row, i = place(&c, (int)((int64_t)c.total * index / pool_threads(p->pool)), &row);
+    const Matrix *m = s->matrix[i];
+    size_t at = (size_t)row * m->row_bytes, size = (size_t)m->rows * m->row_bytes - at;
+    pool_ahead(p->pool, index, m->data + at, size < AHEAD ? size : AHEAD);
+}
+
 static void linear(Program *p, const Step *s, int index)
 {
+    look_ahead(p, s + 1, index);
     if (s->matrix[0]->type == TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep && !s->side) {
         screen(p, s, index);
         return;
     }
-    int begin, end, chunk = 1 << 30, total = 0, offset[MAX_OUTPUTS + 1] = {0};
+    int begin, end, row;
     Act a = input(p, s, s->matrix[0]->cols, index);
     a.add = s->add;
     if (s->side) side_down(p, s->side, &a, index);
-    for (int i = 0; i < s->outputs; i++) {
-        int rows = rows_at_once(s->matrix[i], a.tokens);
-        if (rows < chunk) chunk = rows;
-    }
-    for (int i = 0; i < s->outputs; i++) {
-        total += (s->matrix[i]->rows + chunk - 1) / chunk;
-        offset[i + 1] = total;
-    }
-    pool_open(p->pool, index, total, 1);
+    Chunks c = chunks_of(s, a.tokens);
+    pool_open(p->pool, index, c.total, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
-        int i = 0;
-        while (begin >= offset[i + 1]) i++;
-        int row = (begin - offset[i]) * chunk, rows = s->matrix[i]->rows;
-        linear_rows(p, s, &a, i, row, row + chunk < rows ? row + chunk : rows);
+        int i = place(&c, begin, &row), rows = s->matrix[i]->rows;
+        linear_rows(p, s, &a, i, row, row + c.chunk < rows ? row + c.chunk : rows);
     }
     pool_close(p->pool, index);
 }
@@ -246,6 +280,7 @@ static void run(void *context, Pool *pool, int index)
     Program *p = context;
     double before = index == 0 ? now() : 0;
     (void)pool;
+    look_ahead(p, p->steps, index);
     for (int i = 0; i < p->count && i <= atomic_load_explicit(&p->last_step, memory_order_relaxed); i++) {
         const Step *s = &p->steps[i];
         if (s->last_only && p->logits_from >= p->tokens) break;
