@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("-p", type=int, default=128, dest="prompt", help="tokens of the prompt")
     parser.add_argument("-n", type=int, default=32, dest="answer", help="tokens of the answer")
-    parser.add_argument("-d", type=int, default=0, dest="depth", help="tokens of context before both")
+    parser.add_argument(
+        "-d", type=int, default=0, dest="depth", help="tokens of context before both"
+    )
     parser.add_argument("-t", default="1,2", dest="threads", help="numbers of threads, by commas")
     parser.add_argument("-r", type=int, default=5, dest="rounds", help="rounds")
     parser.add_argument("--json", action="store_true", help="every run as JSON")
@@ -98,7 +100,11 @@ def main(arguments: list[str] | None = None) -> int:
         threads = [int(word) for word in options.threads.split(",")]
     except ValueError:
         parser.error("-t takes numbers with commas between them")
-    if min(options.prompt, options.answer, options.depth) < 0 or options.rounds < 1 or min(threads) < 1:
+    if (
+        min(options.prompt, options.answer, options.depth) < 0
+        or options.rounds < 1
+        or min(threads) < 1
+    ):
         parser.error("-p, -n and -d are 0 or more, -r and -t 1 or more")
     works = [Work(options.prompt, options.answer, count, options.depth) for count in threads]
     try:

@@ -62,7 +62,9 @@ def _file(shape: Shape, name: str, type_name: str, layers: int, folder: Path) ->
 def _row(threads: int, found: list[Estimate]) -> str:
     def middle(pick: str, form: str) -> str:
         values = [getattr(estimate, pick) for estimate in found]
-        return f"{min(values):{form}} / **{statistics.median(values):{form}}** / {max(values):{form}}"
+        return (
+            f"{min(values):{form}} / **{statistics.median(values):{form}}** / {max(values):{form}}"
+        )
 
     read = statistics.median(estimate.bytes_per_token for estimate in found) / 1e6
     cells = [

@@ -60,7 +60,11 @@ def _text(r: BenchResult) -> str:
 
 def run(args: Namespace) -> int:
     """Load, measure, print."""
-    if min(args.prompt, args.count, args.depth) < 0 or args.repeats < 1 or args.prompt + args.count == 0:
+    if (
+        min(args.prompt, args.count, args.depth) < 0
+        or args.repeats < 1
+        or args.prompt + args.count == 0
+    ):
         raise SternaError(
             "bad_argument",
             "There is nothing to measure.",
