@@ -16,6 +16,7 @@
 #endif
 #define VW 16
 #define load_half(p) ((VecF)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p))))
+#define load_int8(p) ((VecF)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))))
 #define store_half_vec(p, v) \
     _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph((__m512)(v), _MM_FROUND_TO_NEAREST_INT))
 #include "float_ops.inc"

@@ -19,6 +19,7 @@
 
 #define VW 8
 #define load_half(p) ((VecF)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p))))
+#define load_int8(p) ((VecF)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))))
 #define store_half_vec(p, v) \
     _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph((__m256)(v), _MM_FROUND_TO_NEAREST_INT))
 #include "float_ops.inc"
