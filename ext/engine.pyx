@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from ext.kernels cimport *
 from ext.matrix cimport Multiply, memory
-from ext.steps cimport Buffer, Steps
+from ext.steps cimport Buffer, KVCache, Steps
 
 
 cdef const void *_array(list held, values, type, shape) except NULL:
