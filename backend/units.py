@@ -26,6 +26,15 @@ def human_count(count: int) -> str:
     return str(count)
 
 
+def human_seconds(seconds: float) -> str:
+    """Return a time that is left as e.g. `40 s`, `12 min` or `2 h 5 min`."""
+    whole = max(1, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def parse_bytes(text: str) -> int:
     """Return the bytes of `8GB` (10^9 each), `8GiB` (2^30 each), `8G` or `8000000000`.
 

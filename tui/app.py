@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -32,6 +33,10 @@ from tui.sources import Sources, has_settings
 from tui.state import Engine, Library, Memory, Phase
 from tui.swift import SwiftApp, terminal_is_gone
 
+if TYPE_CHECKING:
+    from backend.library import LibraryModel
+
+FOUND_EVERY = 0.5  # seconds between two lists of a first look that takes long
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
 LATER = {"hub": "The Hub", "train": "Training"}
 
@@ -81,6 +86,8 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         self._sources = sources or Sources()
         self._clashes: set[Binding] = set()
         self._complaints: list[str] = []
+        self._noticed: set[str] = set()
+        self._last_found = 0.0
         self._keeper = EngineKeeper(self.post_message, self._sources.settings)
         self.use_theme(themes.choose(self._apply_settings() if has_settings() else ""))
 
@@ -134,8 +141,8 @@ class SternaApp(SwiftApp, inherit_bindings=False):
     @work(thread=True, exclusive=True, group="library", exit_on_error=False)
     def _read_library(self) -> None:
         try:
-            settings = self._sources.settings()
-            self.post_message(LibraryRead(tuple(self._sources.library(settings))))
+            listing = self._sources.library(self._sources.settings(), self._found_some)
+            self.post_message(LibraryRead(tuple(listing.models), notices=tuple(listing.notices)))
         except SternaError as error:
             self.post_message(LibraryRead((), error))
         except Exception as error:
@@ -143,9 +150,22 @@ class SternaApp(SwiftApp, inherit_bindings=False):
             fact = f"Looking for models failed: {error}"
             self.post_message(LibraryRead((), SternaError("internal", fact, "The log has more.")))
 
+    def _found_some(self, so_far: Callable[[], list[LibraryModel]]) -> None:
+        """Show the first look as it goes: many new files take a while. Called in its thread."""
+        now = time.monotonic()
+        if not self.library.scanned and now - self._last_found >= FOUND_EVERY:
+            self._last_found = now
+            self.post_message(LibraryRead(tuple(so_far()), ended=False))
+
     @on(LibraryRead)
     def _library_read(self, message: LibraryRead) -> None:
-        self.library = Library(message.models, scanned=True, error=message.error)
+        if message.ended:
+            self.library = Library(message.models, scanned=True, error=message.error)
+        elif not self.library.scanned:
+            self.library = Library(message.models, scanning=True)
+        for notice in set(message.notices) - self._noticed:
+            self._noticed.add(notice)
+            self.notify(clean(notice), severity="warning", timeout=20, markup=False)
 
     # The engine
 

@@ -20,10 +20,12 @@ class RescanWanted(Message):
 
 @dataclass
 class LibraryRead(Message):
-    """A look over the stores has ended."""
+    """A look over the stores has ended, or found something."""
 
     models: tuple[LibraryModel, ...]
     error: SternaError | None = None
+    notices: tuple[str, ...] = ()  # what the person should know
+    ended: bool = True  # or there is more to come
 
 
 @dataclass

@@ -7,7 +7,7 @@ the library, numpy or the database are loaded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,8 @@ from tui.state import Memory
 if TYPE_CHECKING:
     from backend.chat.store import ChatStore
     from backend.gguf import ModelCard
-    from backend.library import LibraryModel
+    from backend.library import Listing
+    from backend.library.listing import Progress
     from backend.settings import Settings
 
 
@@ -65,11 +66,11 @@ def read_processor() -> str:
     return f"{cores} {best}".rstrip()
 
 
-def read_library(settings: Settings) -> Sequence[LibraryModel]:
+def read_library(settings: Settings, progress: Progress | None = None) -> Listing:
     """Return every model on disk. Raises SternaError."""
     from backend import library
 
-    return library.scan(settings)
+    return library.survey(settings, progress=progress)
 
 
 def read_card(path: Path) -> ModelCard:
@@ -104,7 +105,8 @@ class Sources:
     settings: Callable[[], Settings] = read_settings
     memory: Callable[[], Memory] = read_memory
     processor: Callable[[], str] = read_processor
-    library: Callable[[Settings], Sequence[LibraryModel]] = read_library
+    library: Callable[[Settings, Progress | None], Listing] = read_library
+    hash_loose: bool = True  # whether files without a known hash are read in the background
     card: Callable[[Path], ModelCard] = read_card
     history: Callable[[], tuple[ChatStore, list[str]]] = open_history
     now: Callable[[], float] = field(default=time.time)

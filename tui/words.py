@@ -81,6 +81,11 @@ def short_path(path: Path) -> str:
     return clean(str(path))
 
 
+def short_text(path: str) -> str:
+    """Return a path, given as text, with the home folder as `~`."""
+    return short_path(Path(path))
+
+
 def fact_and_hint(error: SternaError) -> tuple[str, str]:
     """Return an error's message and hint, fit for a screen."""
     return clean(error.message), clean(error.hint)

@@ -10,6 +10,7 @@ import msgspec
 from backend.library.model import File
 
 _Stamp = tuple[int, int, int]
+_KEPT = 90 * 86400.0  # seconds that the hash of a file that is gone is remembered
 
 
 class Hash(msgspec.Struct, frozen=True):
@@ -50,11 +51,17 @@ class Hashes:
         return [file for file in files if file.path not in self._by_path and self.of(file)]
 
     def gone(self, paths: Collection[str], away: Collection[str]) -> list[str]:
-        """Return the known paths that are none of `paths` and do not lie under a root that is away."""
+        """Return the known paths that are none of `paths` and do not lie under a root that is away.
+
+        Those of the last months count as there: a deletion is undone, a store is moved back.
+        """
+        old = time.time() - _KEPT
         return [
             path
-            for path in self._by_path
-            if path not in paths and not any(path.startswith(f"{root}/") for root in away)
+            for path, (_, digest) in self._by_path.items()
+            if path not in paths
+            and digest.at < old
+            and not any(path.startswith(f"{root}/") for root in away)
         ]
 
 

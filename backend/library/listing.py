@@ -23,7 +23,8 @@ from backend.library.summary import Summary, look_into
 _LISTED = ("model", "adapter", "checkpoint")
 AWAY = "Its disk is not connected."
 
-Progress = Callable[[list[LibraryModel]], None]
+# Told a function that returns what was found so far: to join it takes time, so not for every file.
+Progress = Callable[[Callable[[], list[LibraryModel]]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,13 @@ class _Survey:
         """Take in one root: what is there, or what was there when it was last connected."""
         seen = 0
         for found in root.store.models(root.path):
-            summary = self.index.get(found)
-            if summary is None:
-                summary = look_into(found)
-                self.index.put(found, summary)
-                progress()
+            known = self.index.get(found)
+            summary = known or look_into(found)
             self._found.append((found, summary, True))
             seen += 1
+            if known is None:
+                self.index.put(found, summary)
+                progress()
         if not seen and self._is_away(root):
             self.away.append(root.path)
             remembered = self.index.remembered(root.path)
@@ -189,8 +190,8 @@ def survey(
 ) -> Listing:
     """Look over every store; files that cannot be used are listed with their error.
 
-    `progress` is told what was found so far each time that a new file was looked into, which may
-    take long; it decides itself how often it asks. Raises SternaError `bad_settings`.
+    `progress` is called each time that a new file was looked into, which may take long. Raises
+    SternaError `bad_settings`.
     """
     settings = settings or configuration.load()
     try:
@@ -210,8 +211,12 @@ def _surveyed(
     try:
         look = _Survey(database)
         every = roots(settings)
+
+        def so_far() -> list[LibraryModel]:
+            return _listed(look.models())
+
         for root in every:
-            look.look_over(root, lambda: progress(_listed(look.models())) if progress else None)
+            look.look_over(root, lambda: progress(so_far) if progress else None)
         look.save()
         models = look.models()
         others = [model for model in models if not _is_listed(model)]

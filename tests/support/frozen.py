@@ -12,5 +12,6 @@ def frozen(**changes) -> Sources:
         "memory": lambda: Memory(used=5_200_000_000, total=15_600_000_000),
         "processor": lambda: "8 cores AVX-512",
         "now": lambda: NOW,
+        "hash_loose": False,
     }
     return Sources(**(facts | changes))

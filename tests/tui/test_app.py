@@ -12,6 +12,7 @@ from piloting import wait_until
 
 from backend import paths
 from backend.errors import SternaError
+from backend.library import Listing
 from tui.app import SternaApp
 from tui.widgets.keybar import MOST_KEYS, KeyBar
 from tui.widgets.ledger import Ledger
@@ -125,9 +126,10 @@ async def test_the_ledger_shows_only_what_is_known(home):
 
 
 async def test_a_library_that_cannot_be_read_says_why_and_which_key_tries_again(home):
-    answers = [SternaError("bad_settings", "The folder [/x] \x1b is gone.", "Mend it."), ()]
+    nothing = Listing([], [], [], [])
+    answers = [SternaError("bad_settings", "The folder [/x] \x1b is gone.", "Mend it."), nothing]
 
-    def library(_settings):
+    def library(_settings, _progress):
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, SternaError):
             raise answer

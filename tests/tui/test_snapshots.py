@@ -1,5 +1,7 @@
 """What the screens look like, at 80×24 and 120×40. `pytest --snapshot-update` after a wanted change."""
 
+import os
+import shutil
 import sqlite3
 
 import pytest
@@ -90,6 +92,34 @@ def test_a_broken_model(snap_compare, shelf, app, size):
         await wait_until(pilot, lambda: "Download" in str(details.content))
 
     assert snap_compare(app, terminal_size=size, run_before=choose)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_deleting_shows_what_it_frees(snap_compare, shelf, app, size):
+    async def ask(pilot):
+        await at_rest(pilot)
+        await pilot.press("x")
+        await wait_until(pilot, lambda: app.screen.query("#preview"))
+
+    assert snap_compare(app, terminal_size=size, run_before=ask)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_takes_room(snap_compare, home, shelf, app, size, monkeypatch):
+    monkeypatch.setattr("backend.library.disk._free", lambda _: 81_300_000_000)
+    monkeypatch.setattr(paths, "asset", lambda name: home / name)  # where the starter is, differs
+    shutil.copy(shelf.ternary, shelf.ternary.with_name("same.gguf"))
+    (shelf.ternary.parent / "half.gguf.part").write_bytes(b"x" * 5000)
+    os.utime(shelf.ternary.parent / "half.gguf.part", (1, 1))
+
+    async def add_up(pilot):
+        await at_rest(pilot)
+        await pilot.press("w")
+        await wait_until(pilot, lambda: app.screen.query("#stores"))
+        await wait_until(pilot, lambda: "half" not in str(app.screen.query_one("#paths").content))
+        await wait_until(pilot, lambda: "same" in str(app.screen.query_one("#paths").content))
+
+    assert snap_compare(app, terminal_size=size, run_before=add_up)
 
 
 def test_details_on_a_narrow_screen(snap_compare, shelf, app):

@@ -4,19 +4,10 @@ import sys
 import time
 
 from backend.pace import Pace
-from backend.units import human_bytes
+from backend.units import human_bytes, human_seconds
 from tui.commands import output
 
 _EVERY = 0.1  # seconds between two lines
-
-
-def remaining(seconds: float) -> str:
-    """Return a time as e.g. `40 s left` or `2 h 5 min left`."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s left"
-    minutes = round(whole / 60)
-    return f"{minutes} min left" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min left"
 
 
 class ProgressLine:
@@ -46,5 +37,5 @@ class ProgressLine:
         if pace.per_second is not None:
             parts.append(f"{human_bytes(round(pace.per_second))}/s")
         if pace.seconds_left is not None:
-            parts.append(remaining(pace.seconds_left))
+            parts.append(f"{human_seconds(pace.seconds_left)} left")
         return f"{' · '.join(parts)}  {name}"

@@ -19,7 +19,7 @@ from tui.panes import columns
 if TYPE_CHECKING:
     from backend.errors import SternaError
     from backend.gguf import ModelCard
-    from backend.library import LibraryModel
+    from backend.library import Copy, LibraryModel
 
 Line = Content | str
 LABEL = 11  # cells of the first column
@@ -65,7 +65,10 @@ class Details(VerticalScroll, can_focus=False):
 
 
 def _heading(model: LibraryModel) -> list[Line]:
-    title = Content.assemble((clean(model.name), "bold"), "  ", (clean(model.quant or ""), "bold"))
+    star = "★ " if model.favourite else ""
+    title = Content.assemble(
+        (star + clean(model.name), "bold"), "  ", (clean(model.quant or ""), "bold")
+    )
     parts = [
         f"{human_count(model.params)} parameters" if model.params else "",
         clean(model.arch or ""),
@@ -127,9 +130,24 @@ def _quant(card: ModelCard) -> list[Line]:
 
 
 def _place(model: LibraryModel) -> list[Line]:
-    """Say where the file is, and where else the same content is."""
+    """Say where the file is, where else the same content is, and what the person noted."""
     lines: list[Line] = [Content.styled(words.short_path(model.path), "$foreground 60%")]
-    if model.also_in:
-        stores = ", ".join(columns.store_name(store) for store in model.also_in)
-        lines.append(f"the same file is also in: {clean(stores)}")
+    lines += [_other(model, copy) for copy in model.copies[1:]]
+    if model.sha256:
+        lines.append(Content.styled(f"sha256 {model.sha256[:16]}…", "$foreground 60%"))
+    if model.note:
+        lines += ["", clean(model.note)]
     return lines
+
+
+def _other(model: LibraryModel, copy: Copy) -> Line:
+    """Say of another place whether it is the same file or takes room of its own."""
+    first = model.copies[0].files[0]
+    one = copy.files[0]
+    if not copy.connected:
+        how = "not connected"
+    elif (one.device, one.inode) == (first.device, first.inode):
+        how = "the same file"
+    else:
+        how = f"a second copy, {human_bytes(sum(file.size for file in copy.files))}"
+    return f"also in {columns.store_name(copy.store)}: {how}"

@@ -53,9 +53,16 @@ class LibraryTable(LongTable):
         row = self.cursor_row
         return self._models[row] if 0 <= row < len(self._models) else None
 
-    def fill(self, models: Sequence[LibraryModel], *, sort: tuple[str, bool], now: float) -> None:
-        """Show `models` in this order; the cursor stays on the model where it was."""
-        held = self.chosen
+    def fill(
+        self,
+        models: Sequence[LibraryModel],
+        *,
+        sort: tuple[str, bool],
+        now: float,
+        hold: bool = True,
+    ) -> None:
+        """Show `models` in this order; the cursor stays on the model where it was, or on its row."""
+        held = self.chosen if hold else None
         self._models = models
         self._sort, self._now = sort, now
         self._refill(held)

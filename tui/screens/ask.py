@@ -13,15 +13,19 @@ from textual.widgets import Input, Static
 
 
 class AskScreen(ModalScreen[str | None]):
-    """Returns what was typed, or `None` when the person stepped back."""
+    """Returns what was typed, or `None` when the person stepped back.
+
+    An empty answer is one only where `empty` says so.
+    """
 
     CSS_PATH = "ask.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "back", key_display="esc", id="ask.back")
     ]
 
-    def __init__(self, question: str, answer: str) -> None:
+    def __init__(self, question: str, answer: str, *, empty: bool = False) -> None:
         super().__init__()
+        self._empty = empty
         self._question = question
         self._answer = answer
 
@@ -33,4 +37,5 @@ class AskScreen(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def _answered(self, message: Input.Submitted) -> None:
-        self.dismiss(message.value.strip() or None)
+        answer = message.value.strip()
+        self.dismiss(answer if answer or self._empty else None)

@@ -23,10 +23,11 @@ from tui.panes import columns, details
 from tui.panes.details import Details
 from tui.panes.filter_line import FilterLine
 from tui.panes.library_table import LibraryTable
-from tui.screens.frame import ModeScreen
+from tui.screens.caring import KEYS, CaringScreen
 from tui.sources import Sources
 from tui.state import Library
 from tui.widgets.long_table import LongTable
+from tui.widgets.work_line import WorkLine
 
 if TYPE_CHECKING:
     from backend.gguf import ModelCard
@@ -46,7 +47,7 @@ class CardRead(Message):
     error: SternaError | None
 
 
-class ModelsScreen(ModeScreen):
+class ModelsScreen(CaringScreen):
     """A table of every model of every store, and one model's details."""
 
     MODE = "models"
@@ -57,6 +58,7 @@ class ModelsScreen(ModeScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "chat", tooltip="Chat with the chosen model", id="models.chat"),
+        *KEYS,
         Binding(
             "slash",
             "filter",
@@ -65,7 +67,9 @@ class ModelsScreen(ModeScreen):
             tooltip="Show only the models that contain some words",
             id="models.filter",
         ),
-        Binding("s", "sort", "sort", tooltip="Sort by the next column", id="models.sort"),
+        Binding(
+            "s", "sort", "sort", show=False, tooltip="Sort by the next column", id="models.sort"
+        ),
         Binding("i", "details", "details", tooltip="Show or hide details", id="models.details"),
         Binding(
             "r",
@@ -80,8 +84,7 @@ class ModelsScreen(ModeScreen):
     ]
 
     def __init__(self, sources: Sources) -> None:
-        super().__init__()
-        self._sources = sources
+        super().__init__(sources)
         self._library = Library()
         self._sort = (SORTS[0], False)
         self._ordered: list[tuple[LibraryModel, str]] = []
@@ -95,6 +98,7 @@ class ModelsScreen(ModeScreen):
                 yield LibraryTable()
                 yield Static(id="empty", markup=False)
                 yield Static(WELCOME, id="hint", markup=False)
+                yield WorkLine()
             yield Details()
         yield Static(id="fold", markup=False)
 
@@ -102,14 +106,22 @@ class ModelsScreen(ModeScreen):
         self.query_one(LibraryTable).focus()
         self.watch(self.app, "library", self._library_changed)
 
+    @property
+    def chosen(self) -> LibraryModel | None:
+        """The model under the cursor."""
+        return self.query_one(LibraryTable).chosen
+
     # What is shown
 
     def _library_changed(self, library: Library) -> None:
-        if library.models != self._library.models:
-            self._cards.clear()
+        old = {model.path: _content(model) for model in self._library.models}
+        for model in library.models:
+            if old.get(model.path) != _content(model):
+                self._cards.pop(model.path, None)
+        growing = not self._library.scanned and self.query_one(LibraryTable).cursor_row == 0
         self._library = library
         self._order(*self._sort)
-        self._show()
+        self._show(hold=not growing)  # a first look begins anywhere: the cursor waits at the top
 
     def _order(self, key: str, reverse: bool = False) -> None:
         """Sort all models once, so that a keystroke in the filter only leaves some out."""
@@ -117,11 +129,11 @@ class ModelsScreen(ModeScreen):
         models = columns.ordered(self._library.models, key, reverse=reverse)
         self._ordered = [(model, columns.haystack(model)) for model in models]
 
-    def _show(self) -> None:
+    def _show(self, *, hold: bool = True) -> None:
         line = self.query_one(FilterLine)
         table = self.query_one(LibraryTable)
         models = columns.matching(self._ordered, line.text)
-        table.fill(models, sort=self._sort, now=self._sources.now())
+        table.fill(models, sort=self._sort, now=self._sources.now(), hold=hold)
         table.display = bool(models)
         line.tell(_count(models, self._library))
         empty = self.query_one("#empty", Static)
@@ -215,11 +227,19 @@ class ModelsScreen(ModeScreen):
         self.post_message(RescanWanted())
 
     def action_step_back(self) -> None:
-        """Leave the details, then drop the filter."""
+        """Stop a check, leave the details, then drop the filter."""
+        if self.stop_work():
+            return
         if self.has_class("-details-toggled"):
             self.remove_class("-details-toggled")
         elif self.query_one(FilterLine).text:
             self.query_one(FilterLine).clear()
+
+
+def _content(model: LibraryModel) -> object:
+    """Return what changes when a model's file does."""
+    files = model.copies[0].files if model.copies else ()
+    return model.error, model.bytes, [file.modified for file in files]
 
 
 def _count(found: list[LibraryModel], library: Library) -> str:

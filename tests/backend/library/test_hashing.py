@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,23 @@ def test_a_hash_follows_its_file_and_ends_with_its_content(own, gguf):
     assert hashed(scan()) == {"b": before["a"]}  # and once more, from what was kept
     (own / "b.gguf").write_bytes(gguf(2))
     assert hashed(scan()) == {"b": None}
+
+
+def test_an_undone_deletion_brings_the_hash_back_and_months_later_it_is_forgotten(
+    own, gguf, monkeypatch
+):
+    (own / "a.gguf").write_bytes(gguf(1))
+    run_hasher(scan())
+    (own / "a.gguf").rename(own.parent / "a.gguf")
+    assert hashed(scan()) == {}
+    (own.parent / "a.gguf").rename(own / "a.gguf")
+    assert hashed(scan())["a"]
+    (own / "a.gguf").rename(own.parent / "a.gguf")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 100 * 86400)
+    scan()
+    (own.parent / "a.gguf").rename(own / "a.gguf")
+    assert hashed(scan()) == {"a": None}
 
 
 def test_a_stopped_hasher_keeps_what_it_has_done(own, gguf):

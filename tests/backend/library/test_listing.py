@@ -150,7 +150,7 @@ def test_progress_tells_what_was_found_so_far(own, gguf):
     for seed in range(3):
         (own / f"{seed}.gguf").write_bytes(gguf(seed))
     counts = []
-    survey(progress=lambda models: counts.append(len(models)))
+    survey(progress=lambda so_far: counts.append(len(so_far())))
     assert counts == sorted(counts)
     assert len(counts) == 4  # the starter, too
 
