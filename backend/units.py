@@ -35,6 +35,11 @@ def human_seconds(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def human_rate(value: float) -> str:
+    """Return a rate as `8.6`, `61` or `1,240`: two or three figures, as far as it is known."""
+    return f"{value:.1f}" if value < 20 else f"{value:,.0f}"
+
+
 def parse_bytes(text: str) -> int:
     """Return the bytes of `8GB` (10^9 each), `8GiB` (2^30 each), `8G` or `8000000000`.
 

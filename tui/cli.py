@@ -22,6 +22,7 @@ VERBS = {
     "search": "models on the Hub",
     "show": "what is inside a model, on disk or on the Hub",
     "pull": "download a model from the Hub; a broken download goes on where it was",
+    "fit": "which quant of a model to take on this machine, or another, and why",
     "run": "chat with a model in the plain terminal",
     "quantize": "write a smaller file of a model",
     "bench": "measure a model's speed beside the machine's limit",

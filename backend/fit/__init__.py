@@ -1,6 +1,6 @@
 """Which quant, will it fit, how long a context, how fast. Everything here is a pure function."""
 
-from backend.fit.candidates import Candidate, Offer, Pace, Verdict, judge, tokens
+from backend.fit.candidates import Candidate, Offer, Pace, Verdict, as_offered, judge, tokens
 from backend.fit.grid import Grid, contexts, grid
 from backend.fit.model import Model, quantised, read_model, typical, weights_per_token
 from backend.fit.needs import Needs, Runtime, llama_cpp, longest_context
@@ -13,7 +13,7 @@ from backend.fit.use import Use
 
 __all__ = [
     "Candidate", "Grid", "Model", "Needs", "Offer", "Offload", "Pace", "Recommendation", "Runtime",
-    "Speed", "Use", "Verdict", "contexts", "explain", "grid", "judge", "largest_model", "llama_cpp",
+    "Speed", "Use", "Verdict", "as_offered", "contexts", "explain", "grid", "judge", "largest_model", "llama_cpp",
     "longest_context", "offload", "quantised", "read_model", "reasons", "recommend", "rules", "tokens",
     "typical", "ways_out", "weights_per_token",
 ]  # fmt: skip

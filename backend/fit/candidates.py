@@ -90,7 +90,8 @@ def judged(
 
     def needs(tokens: int) -> Needs:
         plain = runtime(made, tokens, use.kv)
-        return replace(plain, weights=round(plain.weights * factor))
+        more = round(plain.weights * factor) - plain.weights
+        return replace(plain, weights=plain.weights + more)
 
     here = needs(context)
     most = longest_context(lambda tokens: needs(tokens).total, max(model.context, context), free)

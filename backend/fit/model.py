@@ -62,7 +62,7 @@ class Model:
 
 def read_model(source: Source) -> Model:
     """Read a header; raises SternaError when it is of no language model."""
-    data, tensors = source.metadata, source.tensors
+    data, tensors = source.metadata.detached(), source.tensors
     arch = data.string("general.architecture") or ""
     layers = read_layers(data)
     table = tensors.get(_TABLE)

@@ -13,16 +13,19 @@ _PROGRAM = 150 << 20  # bytes of a llama.cpp program in the computer, libraries 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Bytes. `compute`: work buffers, tokenizer and the program itself."""
+    """Bytes. `weights`: of the file; `compute`: what they take more when they are packed, work buffers,
+    tokenizer and the program itself; `on_disk`: weights that stay in the file, a table of embeddings.
+    """
 
     weights: int
     kv: int
     compute: int
+    on_disk: int = 0
 
     @property
     def total(self) -> int:
-        """Everything together."""
-        return self.weights + self.kv + self.compute
+        """What is in memory, together."""
+        return self.weights + self.kv + self.compute - self.on_disk
 
 
 # What a model needs at a context with a type of KV cache. More context never needs less.

@@ -8,7 +8,7 @@ from backend.fit.recommend import Recommendation, ideal_quant
 from backend.fit.rules import rules
 from backend.fit.use import Use
 from backend.machine import Machine
-from backend.units import human_bytes
+from backend.units import human_bytes, human_rate
 
 
 def reasons(model: Model, r: Recommendation, machine: Machine, use: Use, largest: int) -> list[str]:
@@ -57,9 +57,10 @@ def _why(model: Model, r: Recommendation, use: Use, largest: int) -> Iterator[st
 
 def _memory(c: Candidate, machine: Machine) -> str:
     n, free = c.needs, machine.memory.available
+    disk = f", less {human_bytes(n.on_disk)} that stay on disk" if n.on_disk else ""
     return (
         f"At {tokens(c.context)} of context it needs {human_bytes(n.total)} (weights "
-        f"{human_bytes(n.weights)}, KV cache {human_bytes(n.kv)}, buffers and program "
+        f"{human_bytes(n.weights)}{disk}, KV cache {human_bytes(n.kv)}, buffers and program "
         f"{human_bytes(n.compute)}) of {human_bytes(free)} free; it {c.verdict.text}."
     )
 
@@ -69,12 +70,16 @@ def _speed(c: Candidate) -> Iterator[str]:
     if s is None:
         return
     if s.measured:
-        yield f"It ran here before: {s.answer:.3g} tokens a second in answers, {s.prompt:.3g} in prompts."
+        yield (
+            f"It ran here before: {human_rate(s.answer)} tokens a second in answers, "
+            f"{human_rate(s.prompt)} in prompts."
+        )
         return
     low, high = s.answer * (1 - s.band), s.answer * (1 + s.band)
     yield (
-        f"It should answer at about {s.answer:.2g} tokens a second ({low:.2g} to {high:.2g}), and read "
-        f"a prompt at about {s.prompt:.2g}, by what was measured of this machine."
+        f"It should answer at about {human_rate(s.answer)} tokens a second ({human_rate(low)} to "
+        f"{human_rate(high)}), and read a prompt at about {human_rate(s.prompt)}, by what was measured of "
+        "this machine."
     )
 
 

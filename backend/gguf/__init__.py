@@ -1,6 +1,6 @@
 """GGUF in and out. Reading is our own: fast, memory-mapped, and safe on any bytes."""
 
-from backend.gguf.card import ModelCard, bytes_by_type, describe, require_model
+from backend.gguf.card import ModelCard, bytes_by_type, describe, fingerprint, require_model
 from backend.gguf.contents import GGUFContents
 from backend.gguf.cursor import IncompleteHeaderError
 from backend.gguf.file import GGUFFile, open_gguf
@@ -19,6 +19,7 @@ __all__ = [
     "Value",
     "bytes_by_type",
     "describe",
+    "fingerprint",
     "open_gguf",
     "read_header",
     "require_model",

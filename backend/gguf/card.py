@@ -1,5 +1,6 @@
 """What a person wants to know of a model file, in one record."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -122,6 +123,12 @@ def chat_template(file: GGUFContents) -> str | None:
         if named:
             return named
     return None
+
+
+def fingerprint(tensors: Mapping[str, TensorInfo]) -> str:
+    """Return a name for what a file costs to run: equal for equal names, shapes and types of tensors."""
+    lines = (f"{t.name} {t.type_name} {t.shape}" for t in tensors.values())
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "replace")).hexdigest()[:24]
 
 
 def bytes_by_type(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:

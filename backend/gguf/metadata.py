@@ -27,6 +27,7 @@ _HEAD = struct.Struct("<IQ")  # of an array: item type, count
 _KIND = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
 
+_SHORT_TEXT, _SHORT_ARRAY = 4096, 4096  # bytes and items that `detached` keeps
 _MAX_PAIRS = 65_536
 _MAX_KEY = 65_535  # by the specification
 _MAX_KEYS_BYTES = 4 << 20
@@ -77,6 +78,15 @@ class Metadata(Mapping[str, Value]):
             else:
                 stored[key] = value
         return cls(bytes(data), stored)
+
+    def detached(self) -> "Metadata":
+        """Return the same without its file: long arrays and texts can be counted but no longer read."""
+        kept = Metadata(b"", self._stored)
+        for key, stored in self._stored.items():
+            short = isinstance(stored, _Text) and stored.size <= _SHORT_TEXT
+            if short or (isinstance(stored, _Array) and stored.count <= _SHORT_ARRAY):
+                kept._decoded[key] = self[key]
+        return kept
 
     def __getitem__(self, key: str) -> Value:
         stored = self._stored[key]
@@ -167,8 +177,14 @@ class Metadata(Mapping[str, Value]):
         if isinstance(self._data, memoryview):
             self._data.release()
 
+    def _bytes(self, start: int, stop: int) -> bytes:
+        data = bytes(self._data[start:stop])
+        if len(data) != stop - start:
+            raise ValueError("this metadata was detached from its file")
+        return data
+
     def _texts(self, stored: _Array) -> list[bytes]:
-        data = bytes(self._data[stored.start : stored.stop])
+        data = self._bytes(stored.start, stored.stop)
         at, texts = 0, []
         length_at = _SIZE.unpack_from
         for _ in range(stored.count):
@@ -179,11 +195,11 @@ class Metadata(Mapping[str, Value]):
 
     def _decode(self, stored: _Text | _Array) -> Value:
         if isinstance(stored, _Text):
-            data = bytes(self._data[stored.start : stored.start + stored.size])
+            data = self._bytes(stored.start, stored.start + stored.size)
             return data.decode("utf-8", "replace")
         if stored.kind == STRING:
             return [text.decode("utf-8", "replace") for text in self._texts(stored)]
-        data = bytes(self._data[stored.start : stored.stop])
+        data = self._bytes(stored.start, stored.stop)
         if stored.kind == BOOL:
             return [byte != 0 for byte in data]
         return np.frombuffer(data, np.dtype(_LAYOUTS[stored.kind].format))

@@ -15,24 +15,27 @@ from ext.steps import shared_bytes
 
 BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
 SMALL_CACHE = 64 << 20  # a cache below this is kept in float32: it costs nothing and rounds nothing
-_MARGIN = 64 << 20  # Python, tokenizer, stacks
+_MARGIN = 16 << 20  # left free
+_INTERPRETER = 52_000_000  # Python with what it imports, and the threads' stacks
+_TOKEN, _MERGE = 550, 200  # bytes of each in the tokenizer, as it was measured
 _TILE = 64  # positions that attention takes at once: a ring is a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a model will be held, in bytes."""
+    """How a model will be held, in bytes. `program`: Python, its libraries and the tokenizer."""
 
     context: int
     kv: str
     weights: int
     cache: int
     buffers: int
+    program: int
 
     @property
     def total(self) -> int:
-        """Everything together."""
-        return self.weights + self.cache + self.buffers
+        """Everything together: what the process will have in memory when its context is full."""
+        return self.weights + self.cache + self.buffers + self.program
 
 
 KV_TYPES = ("auto", "f32", "f16", "q8_0")
@@ -65,28 +68,52 @@ def cache_bytes(h: Hyper, context: int, kv: str, block: int = BLOCK_TOKENS) -> i
 
 
 def buffer_bytes(h: Hyper, threads: int, block: int = BLOCK_TOKENS) -> int:
-    """Return the bytes of the work buffers: values between steps, inputs of products, sums, logits.
+    """Return the bytes of the work buffers: values between steps, inputs of products, sums, logits."""
+    return touched_bytes(h, threads, block) + of_buffer(h.vocab, block) - 4 * h.vocab
 
-    The pages of what a short prompt does not use are never touched, so less may be resident.
+
+def touched_bytes(h: Hyper, threads: int, block: int) -> int:
+    """Return the bytes of work buffers that blocks of `block` tokens touch.
+
+    Of the logits it is those of one token: others have room, but are rarely asked for, and pages that
+    nobody touches take no memory.
     """
     heads, mixed = (h.heads + h.kv_heads) * h.key_width, h.heads * h.value_width
-    widths = h.embedding + heads + h.kv_heads * h.value_width + mixed + 2 * h.feed_forward + h.vocab
+    widths = h.embedding + heads + h.kv_heads * h.value_width + mixed + 2 * h.feed_forward
     if h.traits.post_norms:
         widths += h.embedding
     widest = max(h.embedding, mixed, h.feed_forward)
-    return of_buffer(widths, block) + shared_bytes(
-        threads, block, widest, h.heads, h.value_width, h.vocab
-    )
+    shared = shared_bytes(threads, block, widest, h.heads, h.value_width, h.vocab)
+    return of_buffer(widths, block) + 4 * h.vocab + shared
 
 
 def weight_bytes(source: Source) -> int:
-    """Return the bytes of the weights in the layouts that they are computed in."""
+    """Return the bytes of the weights in the layouts that they are computed in.
+
+    The table of embeddings is read from the file row by row: it takes memory only where it is the output
+    matrix as well.
+    """
     total = 0
     for tensor in source.tensors.values():
         cols = tensor.shape[0] if tensor.shape else 1
         rows = tensor.elements // max(cols, 1)
         total += held_bytes(tensor.type, rows, cols) if len(tensor.shape) > 1 else 4 * cols
-    return total
+    return total - table_bytes(source)
+
+
+def table_bytes(source: Source) -> int:
+    """Return the bytes of a table of embeddings that is nothing else, and so stays in the file."""
+    table = source.tensors.get("token_embd.weight")
+    if table is None or "output.weight" not in source.tensors or len(table.shape) < 2:
+        return 0
+    return held_bytes(table.type, table.shape[1], table.shape[0])
+
+
+def program_bytes(source: Source, h: Hyper) -> int:
+    """Return the bytes of the process without the model: the interpreter, and the tokenizer."""
+    tokens = source.metadata.count("tokenizer.ggml.tokens") or h.vocab
+    merges = source.metadata.count("tokenizer.ggml.merges") or 2 * tokens  # they are derived
+    return _INTERPRETER + _TOKEN * tokens + _MERGE * merges
 
 
 def estimate(source: Source, h: Hyper, context: int, kv: str, threads: int) -> Plan:
@@ -94,7 +121,14 @@ def estimate(source: Source, h: Hyper, context: int, kv: str, threads: int) -> P
     if kv == "auto":
         kv = "f16" if cache_bytes(h, context, "f32") > SMALL_CACHE else "f32"
     cache = cache_bytes(h, context, kv)
-    return Plan(context, kv, weight_bytes(source), cache, buffer_bytes(h, threads))
+    return Plan(
+        context,
+        kv,
+        weight_bytes(source),
+        cache,
+        touched_bytes(h, threads, min(BLOCK_TOKENS, context)),
+        program_bytes(source, h),
+    )
 
 
 def plan(source: Source, h: Hyper, context: int | None, kv: str, threads: int) -> Plan:

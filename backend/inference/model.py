@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,14 @@ class Model:
         self.vocab_size = h.vocab
         self.last: GenerationReport | None = None
         self._adapters: list[tuple[Adapter, float]] = []
+        self.on_report: Callable[[GenerationReport], None] = lambda _: None
         ring = cache_positions(h.window, held.context)
         self._cached = CachedPrefix(h.window, ring if ring < held.context else 0)
+
+    @property
+    def file(self) -> GGUFFile:
+        """The open file that it was loaded from."""
+        return self._file
 
     @property
     def threads(self) -> int:
@@ -281,6 +287,7 @@ class Model:
                 decode_seconds=now - first_at,
                 seed=seed,
             )
+            self.on_report(self.last)
 
     def _step(self, token: int) -> bool:
         one = np.array([token], dtype=np.int32)

@@ -1,19 +1,21 @@
 """The whole machine in one record, as it is or as one asks it to be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from backend.machine import bandwidth
+from backend.machine import speeds as figures
 from backend.machine.cpu import CPU, read_cpu
 from backend.machine.disk import disk_free
 from backend.machine.gpus import read_gpus
 from backend.machine.graphics import GPU
 from backend.machine.host import Host, Local
 from backend.machine.memory import Memory, read_memory
+from backend.machine.speeds import Speeds
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was found. `bandwidth` is bytes per second, None until it was measured.
+    """What was found. `speeds` were measured, None until they are.
 
     `assumed` names what somebody gave in place of what was found: the record is then of a machine
     that may not exist.
@@ -23,23 +25,31 @@ class Machine:
     memory: Memory
     gpus: tuple[GPU, ...]
     disk_free: int | None
-    bandwidth: float | None
+    speeds: Speeds | None
     assumed: tuple[str, ...] = ()
 
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes per second that all cores read together, None until it was measured."""
+        return None if self.speeds is None else self.speeds.bandwidth
 
-def read_machine(host: Host | None = None, *, measure: bool = False) -> Machine:
-    """Read everything; with `measure`, take a second to measure bandwidth unless it is known."""
+
+def read_machine(
+    host: Host | None = None,
+    *,
+    measure: bool = False,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Machine:
+    """Read everything; with `measure`, take two seconds to measure speeds unless they are known."""
     host = host or Local()
-    rate = bandwidth.known()
-    if rate is None and measure:
-        rate = bandwidth.measured()
+    speeds = figures.measured(on_progress=on_progress) if measure else figures.known()
     memory = read_memory(host)
     return Machine(
         cpu=read_cpu(host),
         memory=memory,
         gpus=tuple(read_gpus(host, memory)),
         disk_free=host.ask("disk", disk_free),
-        bandwidth=rate,
+        speeds=speeds,
     )
 
 

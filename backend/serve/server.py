@@ -31,6 +31,7 @@ class Options:
 
 def load(path: Path, options: Options) -> tuple[Served, float]:
     """Load a model to be served; return it and the seconds that took. Raises SternaError."""
+    from backend import advice
     from backend.inference import load_model
 
     began = time.perf_counter()
@@ -41,6 +42,7 @@ def load(path: Path, options: Options) -> tuple[Served, float]:
         kv=options.kv,
         adapter=options.adapters,
     )
+    advice.follow(model)
     card = model.card
     words = ModelWords(model.tokenizer, card.chat_template)
     facts = {"arch": card.arch, "quant": card.quant, "threads": model.threads, "isa": model.isa}

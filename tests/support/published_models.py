@@ -31,6 +31,9 @@ class _Listed(Metadata):
         super().__init__(plain._data, plain._stored)
         self._lists = lists
 
+    def detached(self):
+        return self
+
     def __getitem__(self, key):
         return self._lists[key] if key in self._lists else super().__getitem__(key)
 

@@ -4,6 +4,7 @@ import statistics
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
+from backend import advice
 from backend import settings as configuration
 from backend.errors import SternaError
 from backend.inference import BenchResult, bench
@@ -81,6 +82,12 @@ def run(args: Namespace) -> int:
             else (lambda text: output.note(f"{model.card.name}: {text}"))
         )
         result = bench(model, args.prompt, args.count, args.repeats, progress, args.depth)
+        prompts, answers = result.prompt_per_second, result.decode_per_second
+        advice.follow(model).note_rates(
+            statistics.median(prompts) if prompts and args.prompt >= 48 else 0.0,
+            statistics.median(answers) if answers and args.count >= 16 else 0.0,
+            args.depth + args.prompt + args.count // 2,
+        )
         output.emit(args, asdict(result), _text(result))
     finally:
         model.close()

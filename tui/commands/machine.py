@@ -3,15 +3,20 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 
+import msgspec
+
 from backend.machine import GPU, Machine, Recorder, read_machine
 from backend.machine.host import Local
+from backend.machine.speeds import Speeds
 from backend.units import human_bytes
 from tui.commands import output
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take whether to measure, and whether to show the probes' own answers."""
-    parser.add_argument("--no-measure", action="store_true", help="do not measure memory bandwidth")
+    parser.add_argument(
+        "--no-measure", action="store_true", help="do not measure memory and kernels"
+    )
     parser.add_argument(
         "--raw",
         action="store_true",
@@ -26,6 +31,7 @@ def _data(m: Machine) -> dict[str, object]:
         "gpus": [asdict(g) for g in m.gpus],
         "disk_free": m.disk_free,
         "bandwidth": m.bandwidth,
+        "speeds": None if m.speeds is None else msgspec.to_builtins(m.speeds),
     }
 
 
@@ -54,15 +60,21 @@ def _text(m: Machine) -> str:
         rows.append(["gpu", "none found", "NVML, nvidia-smi, /sys/class/drm"])
     if m.disk_free is not None:
         rows.append(["disk", f"{human_bytes(m.disk_free)} free for models", "statvfs"])
-    if m.bandwidth:
-        rows.append(
-            [
-                "bandwidth",
-                f"{m.bandwidth / 1e9:.1f} GB/s read by {m.cpu.usable} threads",
-                "measured",
-            ]
-        )
+    if m.speeds is not None:
+        rows += _speeds(m.speeds)
     return output.table(rows)
+
+
+def _speeds(s: Speeds) -> list[list[str]]:
+    by = f"measured, {s.threads} threads"
+    kernels = [
+        f"{name} {s.one[name] / 1e9:.1f} / {s.many[name] / 1e9:.0f}" for name in sorted(s.many)
+    ]
+    return [
+        ["bandwidth", f"{s.bandwidth / 1e9:.1f} GB/s read (±{s.spread:.0%})", by],
+        ["kernels", f"{s.isa}; billion weights a second in an answer / in a prompt:", by],
+        *(["", line, ""] for line in kernels),
+    ]
 
 
 def _gpu(gpu: GPU) -> str:
@@ -76,7 +88,11 @@ def _gpu(gpu: GPU) -> str:
 def run(args: Namespace) -> int:
     """Read and print."""
     recorder = Recorder(Local())
-    machine = read_machine(recorder, measure=not args.no_measure and not args.raw)
+    machine = read_machine(
+        recorder,
+        measure=not args.no_measure and not args.raw,
+        on_progress=(lambda _: None) if args.json else output.note,
+    )
     if args.raw:
         output.json_line(recorder.record)
     else:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from backend import advice
 from backend.inference import Model, Sampling, load_model
 from backend.library import mark_used, resolve
 from backend.settings import Settings
@@ -48,6 +49,7 @@ def load(args: Namespace, settings: Settings) -> Model:
         kv=args.kv or engine.kv,
         adapter=args.adapter,
     )
+    advice.follow(model)
     mark_used(path)
     return model
 

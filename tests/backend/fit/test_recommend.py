@@ -87,7 +87,9 @@ def test_the_size_of_a_model_decides(params, ram, wanted):
 
 def test_plenty_is_not_taken_where_it_is_slow():
     def slow(model, _context):
-        return Speed(20, 30e9 / model.file_bytes, 0.1)  # 3.5 tokens a second at 8 bits
+        return Speed(
+            20, 30e9 / model.file_bytes, 30e9 / model.file_bytes, 0.1
+        )  # 3.5 tokens a second at 8 bits
 
     assert quant(8e9, 64, pace=slow) == "Q5_K_M"
 
@@ -133,7 +135,7 @@ def test_the_runner_up_each_way():
 
 def test_reasons_tell_memory_speed_and_neighbours():
     def pace(model, _context):
-        return Speed(60, 40e9 / model.file_bytes, 0.08)
+        return Speed(60, 40e9 / model.file_bytes, 40e9 / model.file_bytes, 0.08)
 
     said = told(8e9, 12, pace=pace)
     assert "logic and code" in said
@@ -145,7 +147,7 @@ def test_reasons_tell_memory_speed_and_neighbours():
 
 def test_what_ran_here_is_told_as_such():
     assert "It ran here before: 9.6 tokens" in told(
-        8e9, 12, pace=lambda _m, _c: Speed(61.2, 9.6, 0.05, measured=True)
+        8e9, 12, pace=lambda _m, _c: Speed(61.2, 9.6, 8.0, 0.05, measured=True)
     )
 
 
@@ -261,13 +263,13 @@ USES = st.builds(
 PACES = st.sampled_from(
     [
         unknown,
-        lambda m, _c: Speed(50, 20e9 / m.file_bytes, 0.1),
-        lambda m, _c: Speed(9e3, 900.0, 0.1),
+        lambda m, _c: Speed(50, 20e9 / m.file_bytes, 20e9 / m.file_bytes, 0.1),
+        lambda m, _c: Speed(9e3, 900.0, 900.0, 0.1),
     ]
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SIZES, NAMES, RAM, RAM, USES, PACES)
 def test_more_memory_never_recommends_a_worse_quant(model, names, one, other, use, pace):
     less, more = sorted((one, other))

@@ -6,7 +6,7 @@ from oracle_models import assert_close
 from run_logits import engine_logits, logits_under
 from tiny_families import FAMILIES, make
 
-from backend.inference import load_model
+from backend.inference import load_model, memory
 from ext.cpu import available
 
 PROMPTS = [np.random.default_rng(n).integers(0, 300, n).tolist() for n in (100, 13, 1)]
@@ -63,5 +63,5 @@ def test_the_plan_is_what_the_engine_takes(made, name, kv):
     for context, threads in ((500, 1), (47, 3)):
         model = load_model(path, context=context, kv=kv, threads=threads)
         assert model.plan.cache == model._engine.cache_bytes
-        assert model.plan.buffers == model._engine.buffer_bytes
+        assert memory.buffer_bytes(model.hyper, model.threads) == model._engine.buffer_bytes
         model.close()

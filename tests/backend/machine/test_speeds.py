@@ -1,0 +1,74 @@
+"""Speeds measured by the real kernels, in short."""
+
+import msgspec
+import pytest
+
+from backend import paths
+from backend.machine import read_machine, speeds, trials
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Measure less, so that a test takes a moment."""
+    monkeypatch.setattr(speeds, "_USUAL", ("Q4_K", "TQ2_0"))
+    monkeypatch.setattr(speeds, "_stream", lambda: 1 << 20)
+    monkeypatch.setattr(trials, "_VOCABULARY", 1024)
+    monkeypatch.setattr(trials, "_DEPTH", 130)
+
+
+def test_measured_once_and_kept(short):
+    assert speeds.known() is None
+    said = []
+    first = speeds.measured(on_progress=said.append)
+    assert len(said) == 1
+    assert first.bandwidth > 1e8
+    assert set(first.many) == {"Q4_K", "TQ2_0"}
+    assert all(value > 0 for value in (*first.one.values(), *first.many.values()))
+    assert first.attend_one > 0
+    assert first.attend_many > 0
+    assert speeds.known() == first
+    assert read_machine().bandwidth == first.bandwidth
+
+
+def test_a_type_is_measured_when_it_is_asked_for(short):
+    speeds.measured()
+    said = []
+    more = speeds.measured(["Q8_0", "head Q8_0", "I2_S", "IQ1_S", "no such type"], said.append)
+    assert "measuring Q8_0" in said
+    assert {"Q8_0", "Q4_K"} <= set(more.one)
+    assert not {"I2_S", "IQ1_S"} & set(more.one)  # one is packed as TQ2_0, the other cannot be run
+    assert speeds.rate(more.one, "I2_S") == more.one["TQ2_0"]
+    assert speeds.rate(more.one, "head Q8_0") == more.one["Q8_0"]
+    assert speeds.rate(more.one, "head Q6_K") == more.one[speeds.SPLIT]
+    assert speeds.rate(more.one, "IQ1_S") is None
+
+
+def test_figures_of_another_processor_or_version_are_void(short):
+    kept = speeds.measured()
+    file = paths.cache_dir() / "speeds.json"
+    for change in ({"cpu": "another"}, {"isa": "other"}, {"threads": 999}, {"version": 0}):
+        file.write_bytes(msgspec.json.encode({**msgspec.to_builtins(kept), **change}))
+        assert speeds.known() is None
+    file.write_text("{")
+    assert speeds.known() is None
+
+
+def test_low_figures_are_measured_again(short):
+    kept = speeds.measured()
+    kept.bandwidth /= 100
+    speeds._keep(kept)
+    assert speeds.measured().bandwidth > 10 * kept.bandwidth
+
+
+def test_a_folder_that_cannot_be_written_is_no_failure(short, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(speeds.paths, "cache_dir", lambda: tmp_path / "file" / "below")
+    assert speeds.measured().bandwidth > 0
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q6_K", "IQ4_XS", "MXFP4", "F16", "F32", "BF16", "I2_S"])
+def test_every_type_that_the_engine_runs_can_be_tried(name):
+    assert trials.can_multiply(name)
+    one, many = trials.products(name, 1, 1)
+    assert one > 0
+    assert many > 0

@@ -1,0 +1,110 @@
+"""`sterna fit`: the contract, another machine, and wrong words."""
+
+import json
+
+import pytest
+from ggufs import tiny_bitnet, tiny_llama
+
+from tui.cli import main
+
+CANDIDATE = {
+    "quant", "weights", "kv", "compute", "total", "fits", "verdict", "quality", "tokens_per_second",
+    "max_context",
+}  # fmt: skip
+
+
+def fit(capsys, *arguments):
+    status = main(["fit", *arguments, "--no-measure", "--json"])
+    out = capsys.readouterr().out
+    return status, json.loads(out)
+
+
+def test_a_bare_number_of_parameters(capsys):
+    status, said = fit(capsys, "--params", "8B", "--ram", "12GB")
+    assert status == 0
+    assert said["recommended"] == "Q5_K_M"
+    assert said["reasons"]
+    assert said["machine"]["assumed"] == ["ram"]
+    assert all(set(c) >= CANDIDATE for c in said["candidates"])
+    for c in said["candidates"]:
+        assert c["total"] == c["weights"] + c["kv"] + c["compute"] - c["on_disk"]
+        assert c["fits"] == (c["total"] <= 12 * 10**9)
+        assert isinstance(c["max_context"], int)
+
+
+def test_more_context_and_a_smaller_cache(capsys):
+    of = {}
+    for name, more in {
+        "usual": [], "long": ["--context", "32768"], "small": ["--context", "32768", "--kv", "q8_0"],
+    }.items():  # fmt: skip
+        said = fit(capsys, "--params", "8B", "--ram", "64GB", *more)[1]
+        of[name] = {c["quant"]: c["kv"] for c in said["candidates"]}
+    for quant, kv in of["long"].items():
+        assert of["usual"][quant] < of["small"][quant] < kv
+
+
+def test_a_machine_with_a_gpu(capsys):
+    said = fit(capsys, "--params", "8B", "--ram", "32GB", "--vram", "8GiB")[1]
+    assert said["machine"]["vram"] == 8 << 30
+    by_name = {c["quant"]: c["gpu"] for c in said["candidates"]}
+    assert by_name["Q4_K_M"]["whole"]
+    assert not by_name["Q8_0"]["whole"]
+    assert fit(capsys, "--params", "8B", "--vram", "0")[1]["candidates"][0]["gpu"] is None
+
+
+def test_nothing_fits(capsys):
+    status, said = fit(capsys, "--params", "70B", "--ram", "8GB")
+    assert status == 0
+    assert said["recommended"] is None
+    assert any("more than the 8.00 GB" in line for line in said["reasons"])
+    assert all(not c["fits"] for c in said["candidates"])
+    assert any(c["verdict"].startswith("too big by") for c in said["candidates"])
+
+
+def test_a_file_here_is_recommended_though_others_would_be_better(capsys, tmp_path):
+    path = tiny_llama(tmp_path / "m.gguf", tensor_type="Q4_0", hidden=256, ffn=512).path
+    said = fit(capsys, str(path))[1]
+    assert said["recommended"] == "Q4_0"
+    assert said["file"] == str(path)
+    assert any("not the best for this machine" in line for line in said["reasons"])
+    here = [c["quant"] for c in said["candidates"] if c["file"]]
+    assert here == ["Q4_0"]
+
+
+def test_a_ternary_file_is_as_it_was_trained(capsys, tmp_path):
+    path = tiny_bitnet(tmp_path / "m.gguf").path
+    said = fit(capsys, str(path))[1]
+    assert said["recommended"] == "I2_S"
+    assert any("trained with ternary weights" in line for line in said["reasons"])
+
+
+def test_text_for_people(capsys):
+    assert main(["fit", "--params", "8B", "--ram", "12GB", "--no-measure"]) == 0
+    out = capsys.readouterr().out
+    assert "Take Q5_K_M." in out
+    assert "SIMULATED" in out
+    assert "▸ ✓" in out
+    assert "K: bits are spent unevenly" in out
+    assert main(["fit", "--params", "8B", "--ram", "2GB", "--no-measure"]) == 0
+    assert "Nothing fits." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["x.gguf", "--params", "8B"], ["--params", "many"], ["--params", "1"], ["--params", "9" * 15],
+        ["--params", "8B", "--ram", "much"], ["--params", "8B", "--kv", "q3"], ["--params", "8B", "--context", "0"],
+        ["--params", "8B", "--prefer", "luck"], ["--params", "8B", "--vram", "-1"],
+    ],
+)  # fmt: skip
+def test_wrong_words(capsys, arguments):
+    status, said = fit(capsys, *arguments)
+    assert status == 1
+    assert said["error"]["kind"] == "bad_argument"
+    assert said["error"]["message"]
+
+
+def test_what_is_no_model(capsys, tmp_path):
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF")
+    assert fit(capsys, str(path))[1]["error"]["kind"] == "truncated"
