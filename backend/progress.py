@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backend.pace import Pace
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -33,20 +35,18 @@ class Meter:
     _APART = 0.1  # seconds between reports
 
     def __init__(self, total: int, unit: str, report: Report) -> None:
-        self._total = total
+        self._pace = Pace(total)
         self._unit = unit
         self._report = report
-        self._done = 0
-        self._start = time.monotonic()
         self._told = 0.0
 
     def add(self, count: int, what: str) -> None:
         """Count `count` more of the work, at `what` now."""
-        self._done += count
+        pace = self._pace
+        pace.advance(count)
         now = time.monotonic()
-        if now - self._told < self._APART and self._done < self._total:
+        if now - self._told < self._APART and pace.done < pace.total:
             return
         self._told = now
-        rate = self._done / max(now - self._start, 1e-6)
-        left = (self._total - self._done) / rate if rate else None
-        self._report(Progress(what, self._done, self._total, self._unit, rate, left))
+        rate, left = pace.per_second or 0.0, pace.seconds_left
+        self._report(Progress(what, pace.done, pace.total, self._unit, rate, left))

@@ -7,12 +7,14 @@ print(token.text, end="")
 """
 
 from backend.inference.bench import BenchResult, bench
+from backend.inference.evaluation import Evaluation, evaluate
 from backend.inference.model import Model, load_model
 from backend.inference.prompt import Prompt, encode_conversation
 from backend.inference.sampling import GenerationReport, Sampling, Token
 
 __all__ = [
     "BenchResult",
+    "Evaluation",
     "GenerationReport",
     "Model",
     "Prompt",
@@ -20,5 +22,6 @@ __all__ = [
     "Token",
     "bench",
     "encode_conversation",
+    "evaluate",
     "load_model",
 ]

@@ -109,19 +109,27 @@ class Model:
 
     def logits(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the logits after each of `ids`, run from an empty cache: float32 [n_tokens, n_vocab]."""
+        return np.concatenate(
+            [np.zeros((0, self.vocab_size), np.float32), *self.logits_after(ids, 0)]
+        )
+
+    def logits_after(self, ids: Sequence[int], start: int) -> Iterator[npt.NDArray[np.float32]]:
+        """Run `ids` from an empty cache; yield the logits after ids[start:] in blocks of some tokens.
+
+        Blocks are float32 [n, n_vocab]. Ends early when cancelled.
+        """
         checked = self._checked(ids)
         self._engine.resume()
         self._engine.keep = 0
         self._turn_for(len(checked))
         self._cached.keep(0)
-        parts = [np.zeros((0, self.vocab_size), np.float32)]
         for first in range(0, len(checked), BLOCK_TOKENS):
-            if not self._run(checked[first : first + BLOCK_TOKENS], 0):
-                break
-            parts.append(
-                self._engine.read(self._graph.logits, min(BLOCK_TOKENS, len(checked) - first))
-            )
-        return np.concatenate(parts)
+            block = checked[first : first + BLOCK_TOKENS]
+            skipped = min(max(start - first, 0), len(block))
+            if not self._run(block, skipped):
+                return
+            if skipped < len(block):
+                yield self._engine.read(self._graph.logits, len(block) - skipped)
 
     def stream(self, ids: Sequence[int], sampling: Sampling | None = None) -> Iterator[Token]:
         """Continue `ids`, token by token; `last` tells how it went once the iterator ends.

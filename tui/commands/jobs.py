@@ -5,13 +5,18 @@ import signal
 import sys
 import threading
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from types import FrameType
+from typing import TypeVar
 
 from backend.progress import Progress, Report
 from backend.units import human_bytes
 from tui.commands import output
+from tui.commands.progress import remaining
+
+Result = TypeVar("Result")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,25 +45,27 @@ def finish(args: Namespace, result: dict[str, object], text: str) -> None:
         output.emit(args, result, text)
 
 
-def time_left(seconds: float | None) -> str:
-    """Return e.g. `4 min left`, or nothing while it is not known."""
-    if seconds is None:
-        return ""
-    if seconds < 100:
-        return f"{max(1, round(seconds))} s left"
-    minutes = round(seconds / 60)
-    return f"{minutes} min left" if minutes < 100 else f"{minutes / 60:.1f} h left"
-
-
 def described(p: Progress) -> str:
     """Return a report in words."""
-    percent = f"{100 * p.done / p.total:3.0f} %" if p.total else "  – %"
-    if p.unit == "bytes":
-        speed = f"{human_bytes(round(p.per_second))}/s"
-    else:
-        speed = f"{p.per_second:.0f} {p.unit}/s"
-    left = time_left(p.seconds_left) if p.done < p.total else ""
-    return "  ".join(part for part in (percent, speed, left, p.what) if part)
+    in_bytes = p.unit == "bytes"
+    total = human_bytes(p.total) if in_bytes else f"{p.total} {p.unit}"
+    percent = f"{100 * p.done // max(p.total, 1)} % of {total}"
+    speed = (
+        f"{human_bytes(round(p.per_second))}/s" if in_bytes else f"{p.per_second:.0f} {p.unit}/s"
+    )
+    left = remaining(p.seconds_left) if p.seconds_left and p.done < p.total else ""
+    return " · ".join(part for part in (percent, speed, left, p.what) if part)
+
+
+def stoppable(work: Callable[[], Result], cancel: Callable[[], None]) -> Result:
+    """Run work that holds the processor for long in a thread, so that Ctrl-C reaches it by `cancel`."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            cancel()
+            raise
 
 
 class _Line:

@@ -1,0 +1,103 @@
+"""`sterna eval MODEL --text FILE`: perplexity, and nearness to a second model."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from backend import settings as configuration
+from backend.errors import SternaError
+from backend.inference import Evaluation, Model, evaluate, load_model
+from backend.inference.evaluation import CONTEXT
+from backend.library import resolve
+from tui.commands import jobs, output
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the models, the text and how much of it."""
+    parser.add_argument("model", help="a path, a name from `sterna ls`, or owner/repo[:QUANT]")
+    parser.add_argument(
+        "--text", required=True, metavar="FILE", help="the text (-: standard input)"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="MODEL2",
+        help="also the divergence from this model, such as the F16 file",
+    )
+    parser.add_argument("--context", type=int, default=CONTEXT, help="tokens of a chunk (512)")
+    parser.add_argument("--chunks", type=int, help="only the first so many chunks")
+    parser.add_argument("--kv", choices=("auto", "f16", "f32", "q8_0"), help="type of the KV cache")
+    parser.add_argument("--threads", "-t", type=int, help="threads (default: physical cores)")
+    jobs.add_arguments(parser)
+
+
+def read_text(name: str) -> str:
+    """Return the text of a file, or of standard input; raises SternaError."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise SternaError(
+            "not_found", f"{name} cannot be read: {error.strerror}.", "Check the path."
+        ) from None
+    except UnicodeDecodeError:
+        raise SternaError(
+            "bad_text", f"{name} is no UTF-8 text.", "Give a plain text file, saved as UTF-8."
+        ) from None
+
+
+def load(name: str, args: Namespace) -> Model:
+    """Load a model for chunks of the arguments' size."""
+    engine = configuration.load().engine
+    return load_model(
+        resolve(name),
+        threads=args.threads or engine.threads,
+        context=args.context,
+        kv=args.kv or engine.kv,
+    )
+
+
+def run(args: Namespace) -> int:
+    """Load, evaluate, print."""
+    if args.chunks is not None and args.chunks < 1:
+        raise SternaError("bad_argument", "There is nothing to evaluate.", "Give 1 chunk or more.")
+    text = read_text(args.text)
+    with jobs.job(args) as report, ExitStack() as closing:
+        models = [load(args.model, args)]
+        closing.callback(models[0].close)
+        if args.against:
+            models.append(load(args.against, args))
+            closing.callback(models[1].close)
+        result = jobs.stoppable(
+            lambda: evaluate(
+                models[0],
+                text,
+                against=models[1] if args.against else None,
+                context=args.context,
+                chunks=args.chunks,
+                report=report,
+            ),
+            lambda: _stop(models),
+        )
+    jobs.finish(args, asdict(result), _text(result, args.against))
+    return 0
+
+
+def _stop(models: list[Model]) -> None:
+    for model in models:
+        model.cancel()
+
+
+def _text(r: Evaluation, against: str | None) -> str:
+    rows = [
+        ["perplexity", f"{r.perplexity:.4f} ± {r.perplexity_error:.4f}"],
+        ["over", f"{r.tokens} tokens, the second halves of {r.chunks} chunks of {r.context}"],
+    ]
+    if r.kl_mean is not None and r.top1_agreement is not None:
+        rows += [
+            ["against", str(against)],
+            ["divergence", f"{r.kl_mean:.6f} ± {r.kl_error:.6f} nats (mean Kullback-Leibler)"],
+            ["same first choice", f"{r.top1_agreement:.2%}"],
+        ]
+    return output.table(rows)
