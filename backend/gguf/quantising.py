@@ -6,37 +6,28 @@ than a few pieces in memory. Metadata and tokenizer stay as they are, byte by by
 
 import os
 import re
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from backend import mixes, quants
 from backend.errors import SternaError
 from backend.gguf.card import describe, require_model
 from backend.gguf.file import GGUFFile, open_gguf
+from backend.gguf.file_rows import FileRows, Files
 from backend.gguf.imatrix import Importance
-from backend.gguf.pieces import Piece, Source, pieces
+from backend.gguf.rows import Workers
 from backend.gguf.tensors import TensorInfo
 from backend.gguf.writing import Blueprint, Bytes, encode, layout, write_gguf
 from backend.progress import Meter, Report, nothing
-from ext.quantise import quantise as quantise_rows
 
 _PLAIN = ("F32", "F16", "BF16")
 _TERNARY = ("I2_S", "TQ1_0", "TQ2_0")
 _QUANTISATION_VERSION = 2  # of ggml
-_COPIED = 4 << 20  # bytes at once of a tensor that only is copied
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _QUANT = re.compile(r"[-._](I?Q\d\w*|TQ\d_0|MXFP4|B?F16|F32|FP16|FP32)$", re.IGNORECASE)
-_NOT_MADE = (
-    "IQ1",
-    "IQ2",
-    "IQ3",
-)  # codebooks at three bits and less: there is no quantiser for them
+# Codebooks at three bits and less: there is no quantiser for them.
+_NOT_MADE = ("IQ1", "IQ2", "IQ3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +103,6 @@ def quantise(
     up. `report` hears of every step and may raise to cancel. Raises SternaError.
     """
     quant, out = known(quant), Path(out)
-    if threads is not None and not 1 <= threads <= 1024:
-        raise SternaError(
-            "bad_argument", f"{threads} threads make no sense.", "Choose from 1 to 1024."
-        )
     with open_gguf(source) as file:
         require_model(file)
         _refuse_self(file, out)
@@ -124,99 +111,33 @@ def quantise(
             _refuse_quantised(file, blueprints)
         pairs = _metadata(file, quant, importance)
         meter = Meter(sum(t.nbytes for t in file.tensors.values()), "bytes", report)
-        with Source(file) as data, _Workers(data, importance, threads, meter) as workers:
-            size = write_gguf(
-                out,
-                pairs,
-                blueprints,
-                lambda b: workers.run(file.tensors[b.name], b),
-                file.alignment,
-            )
+        with Files(file.shards) as files, Workers(threads, meter) as workers:
+
+            def contents(to: Blueprint) -> Iterator[Bytes]:
+                return _contents(files, file.tensors[to.name], to, workers, importance, meter)
+
+            size = write_gguf(out, pairs, blueprints, contents, file.alignment)
     with open_gguf(out) as made:
         return Made(out, size, describe(made).bits_per_weight)
 
 
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-class _Workers:
-    """Threads that turn pieces into bytes; results come in the order of the pieces."""
-
-    def __init__(
-        self, source: Source, importance: Importance | None, threads: int | None, meter: Meter
-    ) -> None:
-        self._source = source
-        self._importance = importance
-        self._count = threads or _processors()
-        self._meter = meter
-        self._pool = ThreadPoolExecutor(self._count)
-
-    def __enter__(self) -> "_Workers":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def run(self, info: TensorInfo, to: Blueprint) -> Iterator[Bytes]:
-        """Yield the bytes of a tensor."""
-        if info.type_name == to.type.name:
-            yield from self._copy(info)
-            return
-        weights = self._importance.of(info.name, info.shape) if self._importance else None
-        waiting: deque[tuple[Piece, Future[Bytes]]] = deque()
-        for piece in pieces(info):
-            waiting.append((piece, self._pool.submit(self._turn, piece, to, weights)))
-            if len(waiting) > self._count:
-                yield self._next(waiting)
-        while waiting:
-            yield self._next(waiting)
-
-    def _copy(self, info: TensorInfo) -> Iterator[Bytes]:
-        for at in range(0, info.nbytes, _COPIED):
-            size = min(_COPIED, info.nbytes - at)
-            yield self._source.raw(info, at, size)
-            self._meter.add(size, info.name)
-
-    def _next(self, waiting: deque[tuple[Piece, Future[Bytes]]]) -> Bytes:
-        piece, future = waiting.popleft()
-        result = future.result()
-        self._meter.add(piece.nbytes, piece.info.name)
-        return result
-
-    def _turn(self, piece: Piece, to: Blueprint, weights: npt.NDArray[np.float32] | None) -> Bytes:
-        info = piece.info
-        values = self._source.values(piece)
-        try:
-            return _as_type(
-                values, to.type.name, None if weights is None else weights[piece.matrix]
-            )
-        except OverflowError:
-            raise SternaError(
-                "bad_values",
-                f"Tensor {info.name} has values that are no numbers, or too large for {to.type.name}.",
-                "The source file is damaged, or needs BF16 or F32.",
-            ) from None
-
-
-def _as_type(
-    values: npt.NDArray[np.float32], name: str, weights: npt.NDArray[np.float32] | None
-) -> Bytes:
-    """Return float32 rows as the bytes of a type; raises OverflowError."""
-    if name == "F32":
-        return values
-    if name == "BF16":  # to the nearest, halves to even; what is no number stays one
-        bits = values.view(np.uint32)
-        nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-        return np.where(np.isfinite(values), nearest, bits >> 16 | np.isnan(values) << 6).astype(
-            "<u2"
-        )
-    if name == "F16":
-        if not np.abs(values).max(initial=0) < 65520:
-            raise OverflowError(name)
-        return values.astype("<f2")
-    return quantise_rows(quants.type_named(name).id, values, weights)
+def _contents(
+    files: Files,
+    info: TensorInfo,
+    to: Blueprint,
+    workers: Workers,
+    importance: Importance | None,
+    meter: Meter,
+) -> Iterator[Bytes]:
+    """Yield the bytes of a tensor in its new type."""
+    rows = FileRows(files, info)
+    if info.type_name != to.type.name:
+        weights = importance.of(info.name, info.shape) if importance else None
+        yield from workers.run(rows, to, weights)
+        return
+    for piece in rows.copy():
+        yield piece
+        meter.add(len(piece), info.name)
 
 
 def _metadata(file: GGUFFile, quant: str, importance: Importance | None) -> dict[str, bytes]:
