@@ -50,3 +50,7 @@ class Meter:
         self._told = now
         rate, left = pace.per_second or 0.0, pace.seconds_left
         self._report(Progress(what, pace.done, pace.total, self._unit, rate, left))
+
+    def finish(self) -> None:
+        """Count what is left as done: parts of the work turned out not to be needed."""
+        self.add(max(self._pace.total - self._pace.done, 0), "")

@@ -24,6 +24,7 @@ VERBS = {
     "pull": "download a model from the Hub; a broken download goes on where it was",
     "fit": "which quant of a model to take on this machine, or another, and why",
     "run": "chat with a model in the plain terminal",
+    "convert": "write a Hugging Face checkpoint as a GGUF file",
     "eval": "how well a model predicts a text, and how near it is to another",
     "quantize": "write a smaller file of a model",
     "bench": "measure a model's speed beside the machine's limit",

@@ -23,7 +23,7 @@ from backend.progress import Meter, Report, nothing
 
 _PLAIN = ("F32", "F16", "BF16")
 _TERNARY = ("I2_S", "TQ1_0", "TQ2_0")
-_QUANTISATION_VERSION = 2  # of ggml
+QUANTISATION_VERSION = 2  # of ggml
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _QUANT = re.compile(r"[-._](I?Q\d\w*|TQ\d_0|MXFP4|B?F16|F32|FP16|FP32)$", re.IGNORECASE)
 # Codebooks at three bits and less: there is no quantiser for them.
@@ -145,7 +145,7 @@ def _metadata(file: GGUFFile, quant: str, importance: Importance | None) -> dict
     for key in ("split.no", "split.count", "split.tensors.count"):
         pairs.pop(key, None)
     pairs["general.file_type"] = encode(quants.file_type(quant) or 0)
-    pairs["general.quantization_version"] = encode(_QUANTISATION_VERSION)
+    pairs["general.quantization_version"] = encode(QUANTISATION_VERSION)
     if importance is not None:
         pairs |= importance.told()
     return pairs

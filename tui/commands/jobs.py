@@ -11,6 +11,7 @@ from dataclasses import asdict
 from types import FrameType
 from typing import TypeVar
 
+from backend.gguf.quantising import Made
 from backend.progress import Progress, Report
 from backend.units import human_bytes
 from tui.commands import output
@@ -124,3 +125,17 @@ def _ended_by_request() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def report_made(args: Namespace, made: Made) -> None:
+    """Write what was made, as the contract says it."""
+    result: dict[str, object] = {
+        "path": str(made.path),
+        "bytes": made.bytes,
+        "bits_per_weight": made.bits_per_weight,
+    }
+    rows = [
+        ["written", str(made.path)],
+        ["size", f"{human_bytes(made.bytes)}, {made.bits_per_weight:.2f} bits a weight"],
+    ]
+    finish(args, result, output.table(rows))

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from backend.gguf import quantising
 from backend.library import resolve
-from backend.units import human_bytes
-from tui.commands import jobs, output
+from tui.commands import jobs
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,16 +36,5 @@ def run(args: Namespace) -> int:
             threads=args.threads,
             report=report,
         )
-    result = {
-        "path": str(made.path),
-        "bytes": made.bytes,
-        "bits_per_weight": made.bits_per_weight,
-    }
-    text = output.table(
-        [
-            ["written", str(made.path)],
-            ["size", f"{human_bytes(made.bytes)}, {made.bits_per_weight:.2f} bits a weight"],
-        ]
-    )
-    jobs.finish(args, result, text)
+    jobs.report_made(args, made)
     return 0

@@ -3,8 +3,8 @@
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from backend.gguf import GGUFFile
-from backend.inference.tokenizer.pretokenizers import PRETOKENIZERS, PreTokenizer
 from backend.inference.tokenizer.vocabulary import CONTROL, UNKNOWN, USER_DEFINED, Vocabulary
+from backend.pretokenizers import PRETOKENIZERS, PreTokenizer
 
 SPACE = "\u2581"  # how SentencePiece writes a space
 

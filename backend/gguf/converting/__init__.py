@@ -1,0 +1,8 @@
+"""A Hugging Face checkpoint (config.json, safetensors, tokenizer) becomes a GGUF file.
+
+Nothing of a checkpoint is run: weights are read from safetensors alone, never from pickles.
+"""
+
+from backend.gguf.converting.convert import convert
+
+__all__ = ["convert"]

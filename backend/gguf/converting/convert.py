@@ -1,0 +1,116 @@
+"""`convert`: a checkpoint's folder to a GGUF file, tensor by tensor."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend import mixes, quants
+from backend.gguf.card import describe
+from backend.gguf.converting.checkpoint import find_files, list_tensors
+from backend.gguf.converting.documents import Config, bad_checkpoint
+from backend.gguf.converting.families import Family, read_config
+from backend.gguf.converting.numbers import hyper_parameters
+from backend.gguf.converting.tensors import Made as Tensor
+from backend.gguf.converting.tensors import Translation
+from backend.gguf.converting.vocabulary import template_keys, tokenizer_keys
+from backend.gguf.file import open_gguf
+from backend.gguf.file_rows import Files
+from backend.gguf.quantising import QUANTISATION_VERSION, Made, known
+from backend.gguf.rows import Workers
+from backend.gguf.writing import Blueprint, Bytes, encode, write_gguf
+from backend.progress import Meter, Report, nothing
+
+_DTYPES = {"BF16": "BF16", "F16": "F16"}  # of a checkpoint; all others are written in F32
+_TERNARY = (
+    "TQ2_0"  # what ternary weights are written in: without loss, and the smaller TQ1_0 on demand
+)
+_TABLE = "token_embd.weight"
+_LICENSE = re.compile(r"^license:\s*['\"]?([\w .+-]{1,60}?)['\"]?\s*$", re.MULTILINE)
+
+
+def convert(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    quant: str | None = None,
+    threads: int | None = None,
+    report: Report = nothing,
+) -> Made:
+    """Write the checkpoint in `folder` as a GGUF file to `out`, whole or not at all.
+
+    Without `quant`, weights keep the precision that they have (BF16, F16 or F32), and BitNet's linear
+    layers are written as the ternary weights that they are. `report` may raise to cancel. Raises
+    SternaError.
+    """
+    folder, out = Path(folder).expanduser(), Path(out)
+    family, config = read_config(folder)
+    paths = find_files(folder)
+    stored = list_tensors(paths)
+    with Files(paths) as files:
+        tensors = {t.name: t for t in Translation(family, config, stored, files).tensors()}
+        if _TABLE not in tensors:
+            raise bad_checkpoint("it has no table of token embeddings")
+        numbers = hyper_parameters(family, config)
+        types, named = _types(family, config, tensors, known(quant) if quant else None)
+        blueprints = [
+            Blueprint(name, tensor.shape, quants.type_named(types[name]))
+            for name, tensor in tensors.items()
+        ]
+        keys = {
+            **_general(folder, family, named),
+            **numbers,
+            **tokenizer_keys(folder, config, tensors[_TABLE].shape[1]),
+            **template_keys(folder),
+        }
+        pairs = {key: encode(value) for key, value in keys.items()}
+        meter = Meter(sum(s.nbytes for s in stored.values()), "bytes", report)
+        with Workers(threads, meter) as workers:
+
+            def contents(to: Blueprint) -> Iterator[Bytes]:
+                return workers.run(tensors[to.name].rows, to)
+
+            size = write_gguf(out, pairs, blueprints, contents)
+        meter.finish()
+    with open_gguf(out) as made:
+        return Made(out, size, describe(made).bits_per_weight)
+
+
+def _types(
+    family: Family, config: Config, tensors: dict[str, Tensor], quant: str | None
+) -> tuple[dict[str, str], str]:
+    """Return the type of every tensor, and the quant that the file is named for."""
+    heads = config.integer("num_attention_heads", least=1)
+    traits = mixes.Traits(
+        family.arch,
+        config.integer("num_hidden_layers"),
+        heads,
+        config.integer("num_key_value_heads", heads),
+        config.integer("num_local_experts", config.integer("num_experts", 0)),
+    )
+    shapes = {name: mixes.Tensor(tensor.shape) for name, tensor in tensors.items()}
+    if quant is not None:
+        return mixes.plan(quant, traits, shapes), quant
+    base = _DTYPES.get(tensors[_TABLE].dtype, "F32")
+    types = mixes.plan(base, traits, shapes)
+    block = quants.type_named(_TERNARY).block_size
+    ternary = [n for n, t in tensors.items() if t.ternary and t.shape[0] % block == 0]
+    return types | dict.fromkeys(ternary, _TERNARY), _TERNARY if ternary else base
+
+
+def _general(folder: Path, family: Family, quant: str) -> dict[str, str | int]:
+    found: dict[str, str | int] = {
+        "general.architecture": family.arch,
+        "general.type": "model",
+        "general.name": folder.resolve().name,
+        "general.file_type": quants.file_type(quant) or 0,
+        "general.quantization_version": QUANTISATION_VERSION,
+    }
+    try:
+        with (folder / "README.md").open(encoding="utf-8", errors="replace") as card:
+            head = card.read(20_000).split("\n---", 1)[0]
+        if match := _LICENSE.search(head):
+            found["general.license"] = match[1]
+    except OSError:
+        pass
+    return found
