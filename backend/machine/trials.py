@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.quants import type_named
-from ext.engine import Buffer, Engine
+from ext.engine import Engine
 from ext.matrix import MatrixRef
 from ext.quants import row_bytes
+from ext.steps import Buffer
 
 _HIDDEN, _NARROW, _FORWARD = 1024, 256, 2816  # widths of a layer
 _TOKENS = 60  # of a prompt: five tiles

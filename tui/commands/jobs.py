@@ -13,9 +13,8 @@ from typing import TypeVar
 
 from backend.gguf.quantising import Made
 from backend.progress import Progress, Report
-from backend.units import human_bytes
+from backend.units import human_bytes, human_seconds
 from tui.commands import output
-from tui.commands.progress import remaining
 
 Result = TypeVar("Result")
 
@@ -54,7 +53,7 @@ def described(p: Progress) -> str:
     speed = (
         f"{human_bytes(round(p.per_second))}/s" if in_bytes else f"{p.per_second:.0f} {p.unit}/s"
     )
-    left = remaining(p.seconds_left) if p.seconds_left and p.done < p.total else ""
+    left = f"{human_seconds(p.seconds_left)} left" if p.seconds_left and p.done < p.total else ""
     return " · ".join(part for part in (percent, speed, left, p.what) if part)
 
 

@@ -13,9 +13,8 @@ from backend.hub.means import from_settings
 from backend.hub.pull import open_queue, pull
 from backend.hub.repository import Repository, read_repository
 from backend.hub.variants import choose
-from backend.units import human_bytes
+from backend.units import human_bytes, human_seconds
 from tui.commands import output
-from tui.commands.jobs import time_left
 
 _INTERRUPTED = 130
 
@@ -128,5 +127,7 @@ class _People(_Teller):
         elif event["event"] == "checking":
             parts.append("checking")
         elif event["speed"]:
-            parts += [f"{human_bytes(event['speed'])}/s", time_left(event["eta_s"])]
+            parts.append(f"{human_bytes(event['speed'])}/s")
+            if event["eta_s"] is not None:
+                parts.append(f"{human_seconds(event['eta_s'])} left")
         return " · ".join(part for part in parts if part)
