@@ -148,7 +148,8 @@ cdef extern from "kernels/program.h" nogil:
         const float *q_norm
         const float *k_norm
         float cap
-        int window
+        int window, file
+        int64_t offset
 
     ctypedef struct Program:
         const Kernels *kernels

@@ -7,7 +7,7 @@ Describe the model once (`matrix`, `buffer`, `cache`, then the steps in order), 
 
 import numpy as np
 
-from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t
 from libc.stdlib cimport calloc, free
 
 from ext.kernels cimport *
@@ -176,12 +176,16 @@ cdef class Steps:
         self.held.append(view)
         return &view[0]
 
-    def embed(self, MatrixRef table, Buffer out, float scale=1):
-        """out = scale * row of `table` for each id. Return the number of the step."""
+    def embed(self, MatrixRef table, Buffer out, float scale=1, int file=-1, int64_t offset=0):
+        """out = scale * row of `table` for each id. Return the number of the step.
+
+        With a descriptor the rows are read from a `file`, where the table begins at byte `offset`.
+        """
         cdef Step *s = self._step(STEP_EMBED)
         if table.packed != NULL or table.m.type == TYPE_I2_S or table.m.cols != out.width:
             raise ValueError("this table cannot be looked up")
         s.matrix[0], s.out[0], s.width, s.scale = &table.m, out.data, out.width, scale
+        s.file, s.offset = file, offset
         return self.p.count - 1
 
     def norm(self, Buffer x, weight, float eps, list users, bint last_only=False, float scale=1,

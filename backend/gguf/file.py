@@ -60,6 +60,15 @@ class GGUFFile(GGUFContents):
         info = self.tensors[name]
         return np.frombuffer(self._parts[info.shard].map, np.uint8, info.nbytes, info.offset)
 
+    def place(self, name: str) -> tuple[int, int]:
+        """Return the descriptor of the file in which a tensor lies, and its first byte there.
+
+        For what is read here and there: through the map, each row that is read would bring the pages
+        around it into the memory of this process, up to 2 MB where the page cache has huge ones.
+        """
+        info = self.tensors[name]
+        return self._parts[info.shard].descriptor, info.offset
+
     def encoded_metadata(self) -> dict[str, bytes]:
         """Return the metadata as it stands in the file, for a writer to keep."""
         with memoryview(self._parts[0].map) as view:
@@ -81,7 +90,8 @@ class _Part:
 
     def __init__(self, path: Path, shard: int, architecture: str | None) -> None:
         self.path = path
-        self.map: mmap.mmap = map_file(path)
+        self.map: mmap.mmap
+        self.map, self.descriptor = map_file(path)
         view = memoryview(self.map)
         try:
             with _naming(path):
@@ -89,10 +99,14 @@ class _Part:
         except BaseException:
             view.release()
             self.map.close()
+            os.close(self.descriptor)
             raise
 
     def close(self) -> None:
         self.header.metadata.release()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
         with contextlib.suppress(BufferError):  # arrays of it are in use
             self.map.close()
 

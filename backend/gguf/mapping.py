@@ -12,8 +12,8 @@ _WRONG_PLACE = (errno.ENOENT, errno.ENOTDIR)
 _CHECK_PATH = "Check the path; `sterna ls` lists the models on this computer."
 
 
-def map_file(path: Path) -> mmap.mmap:
-    """Return a read-only map of the whole file; raises SternaError.
+def map_file(path: Path) -> tuple[mmap.mmap, int]:
+    """Return a read-only map of the whole file, and its descriptor, to be closed; raises SternaError.
 
     Neither a pipe nor a device is opened: both may block or act on being opened.
     """
@@ -28,11 +28,12 @@ def map_file(path: Path) -> mmap.mmap:
         _require_file(path, status.st_mode)
         if not status.st_size:
             raise SternaError("truncated", f"{path} is empty.", "Download it again.")
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    finally:
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), descriptor
+    except BaseException as error:
         os.close(descriptor)
+        if isinstance(error, (OSError, ValueError)):
+            raise _unreadable(path, error) from None
+        raise
 
 
 def _require_file(path: Path, mode: int) -> None:

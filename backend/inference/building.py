@@ -48,7 +48,7 @@ class Builder:
 
     def embed(self, table: MatrixRef, scale: float) -> None:
         """Set the residual stream to the embeddings of the ids."""
-        step = self.engine.embed(table, self.x, scale)
+        step = self.engine.embed(table, self.x, scale, *self.w.place("token_embd.weight"))
         self.places["token_embd.weight"] = [Place(step, 0, 1, 0, self.h.embedding, table=True)]
 
     def norm(

@@ -52,6 +52,10 @@ class Weights:
             self._rescale(matrix, scale, name)
         return matrix
 
+    def place(self, name: str) -> tuple[int, int]:
+        """Return where a tensor can be read from: a descriptor, and the first byte."""
+        return self._file.place(name)
+
     def parts(self, name: str, rows: list[int], cols: int) -> list[MatrixRef]:
         """Return matrices that lie one after the other in one tensor, of so many rows each."""
         info = self._take(name, (cols, sum(rows)))

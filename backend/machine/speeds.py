@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from backend import paths
-from backend.machine import trials
 from backend.machine.cpu import physical_cores, read_cpu
 from ext import cpu
 
@@ -62,6 +61,8 @@ def measured(
 
     Figures that were taken while others used the memory are too low: a glance at it tells.
     """
+    from backend.machine import trials  # the engine and numpy: only when there is something to try
+
     kept, fresh = known(), False
     if kept is not None and max(cpu.read_bandwidth(0.05, kept.threads)) > 1.3 * kept.bandwidth:
         kept = None
@@ -106,6 +107,8 @@ def _stream() -> int:
 
 
 def _first() -> Speeds:
+    from backend.machine import trials
+
     version, name, isa, threads = _here()
     rates, stream = cpu.read_bandwidth(0.2, threads), _stream()
     found = {kind: trials.products(kind, threads, stream) for kind in _USUAL}

@@ -5,15 +5,31 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+/* The row of an id: read from the file, if there is one, for memory that is mapped brings its neighbours. */
+enum { ROW_MOST = 1 << 16 };
+static const uint8_t *table_row(const Step *s, int32_t id, uint8_t *room)
+{
+    const Matrix *m = s->matrix[0];
+    size_t at = (size_t)id * m->row_bytes, got = 0;
+    while (s->file >= 0 && m->row_bytes <= ROW_MOST && got < m->row_bytes) {
+        ssize_t n = pread(s->file, room + got, m->row_bytes - got, (off_t)(s->offset + (int64_t)(at + got)));
+        if (n <= 0) break;
+        got += (size_t)n;
+    }
+    return got == m->row_bytes ? room : m->data + at;
+}
 
 static void embed(Program *p, const Step *s, int index)
 {
     const Matrix *m = s->matrix[0];
     int begin, end;
+    uint8_t room[ROW_MOST];
     pool_open(p->pool, index, p->tokens, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         float *out = s->out[0] + (size_t)begin * s->width;
-        dequantise(m->type, m->data + (size_t)p->ids[begin] * m->row_bytes, m->cols, out);
+        dequantise(m->type, table_row(s, p->ids[begin], room), m->cols, out);
         if (s->side) side_embed(p, s->side, p->ids[begin], out, s->width);
         if (s->scale != 1)
             for (int i = 0; i < s->width; i++) out[i] *= s->scale;

@@ -50,6 +50,8 @@ typedef struct {
     const float *q_norm, *k_norm; /* ROPE: rms norm of each head before, with these weights (NULL: none) */
     float cap;            /* ATTEND: see Attention */
     int window;
+    int file;             /* EMBED: where the table's rows are read from, its first byte at `offset`; -1: its data */
+    int64_t offset;
 } Step;
 
 typedef struct {

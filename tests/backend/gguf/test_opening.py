@@ -171,3 +171,16 @@ def test_the_largest_list_of_tensors_opens_quickly(tmp_path):
         assert len(file.tensors) == count
     path.write_bytes(gguf_bytes([arch()], [*listed, tensor("one more", (0,))]))
     assert refusal(path).kind == "corrupt"
+
+
+def test_a_tensor_can_be_read_from_its_place(tmp_path):
+    tensors = {"a.weight": np.arange(64, dtype=np.float32), "b.weight": np.arange(7, dtype=np.int8)}
+    path = write_gguf(tmp_path / "m.gguf", {}, tensors)
+    with open_gguf(path) as file:
+        for name in tensors:
+            descriptor, first = file.place(name)
+            assert (
+                os.pread(descriptor, file.tensors[name].nbytes, first) == file.data(name).tobytes()
+            )
+    with pytest.raises(OSError, match="Bad file"):
+        os.pread(descriptor, 1, 0)  # closed with the file

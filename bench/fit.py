@@ -1,0 +1,81 @@
+"""What `sterna fit` says beside what `sterna bench` finds: `python -m bench.fit [MODEL …]`.
+
+Without files, models of several shapes and quants are made in a temporary folder. Both commands run in
+processes of their own, in the same minutes; the ratio is estimate over measurement.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.make_model import make_model
+from bench.shapes import SHAPES
+
+MADE = (
+    ("llama-0.4b", "Q4_K_M"), ("llama-0.4b", "Q8_0"), ("bitnet-700m", "I2_S"), ("bitnet-700m", "TQ1_0"),
+    ("llama-3.2-1b", "Q4_K_M"), ("llama-3.2-1b", "Q5_K_M"), ("bitnet-2b4t", "TQ2_0"),
+)  # fmt: skip
+_PROMPT, _ANSWER = 128, 64
+
+
+def sterna(*arguments: str) -> dict:
+    """Return the JSON of a command; the kept figures of runs are not those of the user."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tui.cli", *arguments, "--json"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def compare(model: Path, context: int) -> list[str]:
+    """Return one line of the table."""
+    said = sterna("fit", str(model), "--context", str(context))
+    own = next(c for c in said["candidates"] if c["file"])
+    found = sterna(
+        "bench", str(model), "-p", str(_PROMPT), "-n", str(_ANSWER), "--context", str(context)
+    )  # fmt: skip
+    answer = statistics.median(found["decode_per_second"])
+    prompt = statistics.median(found["prompt_per_second"])
+
+    def beside(estimate: float, measured: float, unit: float = 1) -> str:
+        return f"{estimate / unit:8.1f} {measured / unit:8.1f} {estimate / measured - 1:+6.1%}"
+
+    return [
+        f"{model.name:32}",
+        beside(own["total"], found["peak_rss"], 1e6),
+        beside(own["tokens_per_second"], answer),
+        beside(own["prompt_per_second"], prompt),
+    ]
+
+
+def _models(given: list[Path], folder: Path) -> Iterator[Path]:
+    yield from given
+    for shape, quant in () if given else MADE:
+        path = folder / f"{shape}-{quant}.gguf"
+        make_model(SHAPES[shape], quant, path)
+        yield path
+        path.unlink()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(prog="bench.fit", description=__doc__)
+    parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--context", type=int, default=_PROMPT + _ANSWER + 1)
+    options = parser.parse_args(arguments)
+    print(
+        f"{'':32}  memory, MB: said, found    answer, tok/s: said, found  prompt, tok/s: said, found"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for model in _models(options.models, Path(folder)):
+            print("  ".join(compare(model, options.context)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
