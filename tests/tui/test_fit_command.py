@@ -4,6 +4,7 @@ import json
 
 import pytest
 from ggufs import tiny_bitnet, tiny_llama
+from loopback_hub import LoopbackHub, Repo
 
 from tui.cli import main
 
@@ -108,3 +109,53 @@ def test_what_is_no_model(capsys, tmp_path):
     path = tmp_path / "x.gguf"
     path.write_bytes(b"GGUF")
     assert fit(capsys, str(path))[1]["error"]["kind"] == "truncated"
+
+
+@pytest.fixture
+def hub(home, monkeypatch):
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    with LoopbackHub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        yield hub
+
+
+def published(hub, tmp_path, *types):
+    """Put a model on the Hub in several types, with a projector and an incomplete split beside it."""
+    files = {"mmproj-F16.gguf": b"x", "t-Q6_K-00001-of-00002.gguf": b"x"}
+    for quant in types:
+        path = tiny_llama(tmp_path / f"t-{quant}.gguf", tensor_type=quant, hidden=256, ffn=512).path
+        files[path.name] = path.read_bytes()
+    return hub.add(Repo("own/Tern-GGUF", files))
+
+
+def test_a_repository_recommends_a_file_that_it_has(capsys, hub, tmp_path):
+    repo = published(hub, tmp_path, "F16", "Q8_0", "Q4_0")
+    status, said = fit(capsys, "own/Tern-GGUF")
+    assert status == 0
+    assert said["recommended"] == "Q8_0"
+    assert said["file"] == "t-Q8_0.gguf"
+    assert {c["quant"]: c["bytes"] for c in said["candidates"]} == {
+        name: len(repo.files[f"t-{name}.gguf"]) for name in ("F16", "Q8_0", "Q4_0")
+    }
+    assert said["model"]["arch"] == "llama"
+
+
+def test_a_quant_of_a_repository(capsys, hub, tmp_path):
+    published(hub, tmp_path, "Q8_0", "Q4_0")
+    said = fit(capsys, "own/Tern-GGUF:Q4_0")[1]
+    assert [c["quant"] for c in said["candidates"]] == ["Q4_0"]
+    assert fit(capsys, "own/Tern-GGUF:Q2_K")[1]["error"]["kind"] == "not_found"
+    assert fit(capsys, "own/None")[1]["error"]["kind"] == "not_found"
+
+
+def test_pull_takes_what_fit_recommends(capsys, hub, tmp_path):
+    published(hub, tmp_path, "Q8_0", "Q4_0")
+    assert main(["pull", "own/Tern-GGUF", "--json"]) == 0
+    assert "t-Q8_0.gguf" in capsys.readouterr().out
+
+
+def test_a_repository_without_a_gguf(capsys, hub):
+    repo = Repo("own/Plain", {"config.json": b"{}", "model.safetensors": b"x"})
+    hub.add(repo)
+    assert fit(capsys, "own/Plain")[1]["error"]["kind"] == "not_found"

@@ -76,13 +76,39 @@ def _asked(args: Namespace) -> Asked:
         count = _parsed(parse_count, args.params)
         model = typical(count)
         return Asked(f"a model of {human_count(count)} parameters", model, advice.ladder(model), [])
-    with open_gguf(resolve(args.model)) as file:
+    try:
+        path = resolve(args.model)
+    except SternaError as error:
+        from backend.hub.reference import looks_remote
+
+        if error.kind != "not_found" or not looks_remote(args.model):
+            raise
+        return _on_the_hub(args.model)
+    with open_gguf(path) as file:
         require_model(file)
         card = describe(file)
         model = read_model(file)
         own = Offer(card.quant, None, str(file.path))
         others = [offer for offer in advice.ladder(model) if offer.quant != card.quant]
     return Asked(card.name, model, [own], others)
+
+
+def _on_the_hub(text: str) -> Asked:
+    """Ask the Hub for the repository; a quant that is named narrows what is offered."""
+    from backend import remote_advice
+    from backend.hub import reference
+    from backend.hub.client import HubClient
+    from backend.hub.repository import read_repository
+    from backend.hub.variants import choose
+
+    meant = reference.parse(text)
+    found = read_repository(HubClient(), meant.repo, meant.revision)
+    variants = remote_advice.usable(found)
+    if meant.choice:
+        variants = [choose(found.variants, meant.choice, found.repo)]
+    model = remote_advice.read(found)
+    others = [] if variants else advice.ladder(model)
+    return Asked(found.repo, model, remote_advice.offers(variants), others)
 
 
 def _machine(args: Namespace, asked: Asked) -> Machine:
@@ -109,14 +135,12 @@ def _parsed(parse: Callable[[str], int], text: str) -> int:
 def _better_elsewhere(told: Advice, beside: Advice) -> list[str]:
     """Say when another quant of the same model would be the better choice here."""
     own, other = told.recommendation.chosen, beside.recommendation.chosen
-    if other is None or (own is not None and own.grade.rank <= other.grade.rank and not own.over):
+    if other is None or (own is not None and own.grade.rank <= other.grade.rank):
         return []
-    if own is None or other.grade.rank < own.grade.rank:
-        return [
-            f"This file is not the best for this machine: {other.quant} of the same model would need "
-            f"{human_bytes(other.needs.total)}, and its loss is {other.grade.loss}."
-        ]
-    return []
+    said = f"would need {human_bytes(other.needs.total)}, and its loss is {other.grade.loss}"
+    if not told.candidates:
+        return [f"There is no GGUF of it here; {other.quant} of a model of this size {said}."]
+    return [f"This is not the best for this machine: {other.quant} of the same model {said}."]
 
 
 def _candidate(c: Candidate) -> dict[str, object]:

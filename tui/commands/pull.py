@@ -53,7 +53,11 @@ def run(args: Namespace) -> int:
 
 def ordered(found: Repository, choice: str) -> Order:
     """Return the order for a choice in a repository; raises SternaError."""
-    variant = choose(found.variants, choice, found.repo)
+    from backend import remote_advice  # the engine's plan: only when something is fetched
+
+    variant = choose(
+        found.variants, choice, found.repo, lambda models: remote_advice.best(found, models)
+    )
     return Order(
         repo=found.repo,
         commit=found.commit,
