@@ -23,6 +23,8 @@ class Library(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Read the models of LM Studio."""
     hugging_face: bool = True
     """Read the Hugging Face cache."""
+    hash_files: bool = True
+    """Read files without a known hash in the background, once, to know which are equal."""
 
 
 class Chat(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
+from backend.database import Database
+from backend.errors import SternaError
 from backend.library import trash
 from backend.library.duplicates import Duplicate, duplicates
 from backend.library.listing import Listing
@@ -64,13 +67,25 @@ def use(listing: Listing) -> DiskUse:
 
 def leftovers(listing: Listing) -> list[Leftover]:
     """Return the partial and forgotten files of every root that is there, largest first."""
+    wanted = _wanted()
     found = [
         left
         for root in listing.roots
         if root.path not in listing.away
         for left in root.store.leftovers(root.path)
+        if left.why != "partial" or not any(f"/{repo}/" in left.path for repo in wanted)
     ]
     return sorted(found, key=lambda left: -left.bytes)
+
+
+def _wanted() -> set[str]:
+    """Return the folders of repositories that a download in the queue will go on with."""
+    query = "SELECT repo FROM downloads WHERE state NOT IN ('done', 'cancelled')"
+    try:
+        with closing(Database.open()) as database, database.reading() as connection:
+            return {f"models--{repo.replace('/', '--')}" for (repo,) in connection.execute(query)}
+    except SternaError:
+        return set()
 
 
 def remove_leftovers(found: Iterable[Leftover], kind: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 
@@ -19,7 +20,8 @@ from backend.library.model import File, LibraryModel
 class Duplicate(msgspec.Struct, frozen=True):
     """A content that lies on one disk more than once. `kept` stays, `others` can become links to it.
 
-    `apart` are further files that cannot, with the reason.
+    A file with several names is in `others` by each of them. `apart` are further files that cannot
+    be links, with the reason.
     """
 
     sha256: str
@@ -29,8 +31,10 @@ class Duplicate(msgspec.Struct, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """Bytes that linking frees: files with other names besides free nothing."""
-        return sum(file.size for file in self.others if file.links == 1)
+        """Bytes that linking frees: those of files all of whose names are known."""
+        names = Counter(file.inode for file in self.others)
+        files = {file.inode: file for file in self.others}
+        return sum(file.size for inode, file in files.items() if names[inode] >= file.links)
 
 
 def alike(models: Iterable[LibraryModel]) -> list[File]:
@@ -44,12 +48,12 @@ def alike(models: Iterable[LibraryModel]) -> list[File]:
 
 def duplicates(models: Iterable[LibraryModel]) -> list[Duplicate]:
     """Return what lies on this computer more than once, as far as hashes are known; largest first."""
-    groups: dict[tuple[str, int], dict[int, File]] = {}
+    groups: dict[tuple[str, int], list[File]] = {}
     for file in _files(models):
         if file.sha256:
-            groups.setdefault((file.sha256, file.device), {}).setdefault(file.inode, file)
-    found = [_duplicate(group) for group in groups.values() if len(group) > 1]
-    return sorted(found, key=lambda duplicate: -duplicate.bytes)
+            groups.setdefault((file.sha256, file.device), []).append(file)
+    several = [group for group in groups.values() if len({file.inode for file in group}) > 1]
+    return sorted(map(_duplicate, several), key=lambda duplicate: -duplicate.bytes)
 
 
 def link(
@@ -64,15 +68,18 @@ def link(
     step, so that its name is never without its content. Raises SternaError: changed, damaged,
     not_allowed, and what reading raises; StoppedError.
     """
-    freed = 0
+    freed, read = 0, set()
     _require(duplicate, duplicate.kept, progress, stop)
     for file in duplicate.others:
-        _require(duplicate, file, progress, stop)
+        if file.inode not in read:
+            _require(duplicate, file, progress, stop)
+            read.add(file.inode)
         kept = look_at(duplicate.kept.path)
         if kept is None or _stamp(kept) != _stamp(duplicate.kept):
             raise _changed(duplicate.kept)
+        last = os.stat(file.path).st_nlink == 1
         _replace(os.path.realpath(file.path), os.path.realpath(duplicate.kept.path), file)
-        freed += file.size if file.links == 1 else 0
+        freed += file.size if last else 0
     return freed
 
 
@@ -84,10 +91,13 @@ def _files(models: Iterable[LibraryModel]) -> Iterable[File]:
                 yield from copy.files
 
 
-def _duplicate(group: dict[int, File]) -> Duplicate:
-    kept, *rest = sorted(group.values(), key=lambda file: (-file.links, file.modified, file.path))
+def _duplicate(group: list[File]) -> Duplicate:
+    names = {os.path.realpath(file.path): file for file in group}  # snapshots share a blob's name
+    kept = min(names.values(), key=lambda file: (-file.links, file.modified, file.path))
     others, apart = [], []
-    for file in rest:
+    for file in names.values():
+        if file.inode == kept.inode:
+            continue
         reason = _why_not(kept.path, file.path)
         if reason:
             apart.append((file, reason))

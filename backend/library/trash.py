@@ -22,12 +22,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
-import psutil
 
 from backend import paths
 from backend.errors import SternaError
 from backend.library.files import TRASH
 from backend.library.stores import Root
+from backend.processes import lives, this_process
 
 KEPT = 24 * 3600.0  # seconds that what the command line deleted can be brought back
 _NAME = re.compile(
@@ -70,7 +70,8 @@ def delete(things: Iterable[str], roots: Iterable[str], kind: str) -> str:
     not_allowed, no_trash, not_found.
     """
     with _lock:
-        name = f"{time.time_ns() // 1_000_000 + next(_numbers)}-{kind}.{os.getpid()}.{_born()}"
+        now = time.time_ns() // 1_000_000 + next(_numbers)
+        name = f"{now}-{kind}.{this_process().replace(':', '.')}"
     bases = dict.fromkeys(base for root in roots for base in _bases(root))
     moved: list[tuple[str, str]] = []
     folders: set[str] = set()
@@ -158,7 +159,7 @@ def sweep(roots: Iterable[Root]) -> list[str]:
 
 def mine(found: Iterable[Entry]) -> list[Entry]:
     """Return the entries that this process made and that can be undone, the oldest first."""
-    own = f".{os.getpid()}.{_born()}"
+    own = f".{this_process().replace(':', '.')}"
     return [entry for entry in found if entry.name.endswith(own) and not entry.state]
 
 
@@ -244,7 +245,7 @@ def _entry(name: str, folders: list[str]) -> Entry | None:
         name.removesuffix(".emptying"),
         int(match["at"]) / 1000,
         match["kind"],
-        _lives(int(match["pid"]), int(match["born"])),
+        lives(f"{match['pid']}:{match['born']}"),
         next(iter(states), ""),
         tuple(folders),
     )
@@ -268,16 +269,3 @@ def _put_back(folder: str, place: str, original: str) -> bool:
         place, original = os.path.dirname(place), os.path.dirname(original)
     os.rename(place, original)
     return True
-
-
-def _born() -> int:
-    return round(psutil.Process().create_time())
-
-
-def _lives(pid: int, born: int) -> bool:
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - born) <= 2  # seconds: no two have one number so soon
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

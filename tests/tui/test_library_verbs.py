@@ -195,3 +195,15 @@ def test_mark_gives_a_model_a_name_a_note_and_a_star(capsys, own, content):
     data = result(capsys, "mark", "bard", "--alias", "", "--no-favourite")[1]
     assert (data["alias"], data["note"], data["favourite"]) == (None, "rhymes", False)
     assert result(capsys, "show", "bard")[1]["error"]["kind"] == "not_found"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J\x9b", "\u202egnp", "bytes\udcff\udcfe", "äö漢"])
+def test_paths_of_any_bytes_come_out_of_json_as_they_are(capsys, own, content, name):
+    path = own / f"{name}.gguf"
+    path.write_bytes(content)
+    (model,) = (m for m in result(capsys, "ls")[1]["models"] if m["store"] == "sterna")
+    assert model["path"] == str(path)
+    assert result(capsys, "rm", model["path"], "--yes")[1]["paths"] == [str(path)]
+    result(capsys, "rm", "--undo")
+    assert main(["ls"]) == 0
+    assert not set(capsys.readouterr().out) & set("\x1b\x9b\u202e\udcff")

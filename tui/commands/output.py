@@ -16,8 +16,11 @@ def emit(args: Namespace, data: Any, text: str) -> None:
 
 
 def json_line(data: Any) -> None:
-    """Write `data` as one line of JSON."""
-    line(json.dumps(data, ensure_ascii=False))
+    """Write `data` as one line of JSON.
+
+    It is plain ASCII, so that a path of any bytes comes out of a parser as it is on disk.
+    """
+    line(json.dumps(data))
 
 
 def line(text: str) -> None:

@@ -66,8 +66,10 @@ def _looked(args: Namespace) -> Listing:
     if not files:
         return listing
     line = ProgressLine(sum(file.size for file in files))
-    remember(files, progress=lambda path, count: line.advance(Path(path).name, count))
-    line.clear()
+    try:
+        remember(files, progress=lambda path, count: line.advance(Path(path).name, count))
+    finally:
+        line.clear()
     return survey()
 
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from backend.errors import SternaError
-from backend.library import find, scan
+from backend.library import find, survey
 from backend.library.verification import STATES, Check, files_of, verify
 from tui.commands import output
 from tui.commands.progress import ProgressLine
@@ -42,18 +42,22 @@ def run(args: Namespace) -> int:
     """Read the files and tell."""
     if bool(args.model) == args.all:
         raise SternaError("bad_argument", "Give a model, or --all.", "See `sterna verify --help`.")
-    models = scan() if args.all else [find(args.model)[0]]
+    listing = survey()
+    models = (
+        [find(args.model, listing.models)[0]] if args.model else [*listing.models, *listing.others]
+    )
     files = files_of(models)
     line = ProgressLine(sum(file.size for copy, file in files if copy.connected))
     checks = []
-    for check in verify(files, progress=lambda path, n: line.advance(Path(path).name, n)):
-        checks.append(check)
-        if not args.json:
-            line.clear()
-            output.line(
-                f"{'✓' if check.state in ('ok', 'recorded') else '✗'} {check.path}  {_said(check)}"
-            )
-    line.clear()
+    try:
+        for check in verify(files, progress=lambda path, n: line.advance(Path(path).name, n)):
+            checks.append(check)
+            if not args.json:
+                line.clear()
+                mark = "✓" if check.state in ("ok", "recorded") else "✗"
+                output.line(f"{mark} {check.path}  {_said(check)}")
+    finally:
+        line.clear()
     bad = [check for check in checks if check.state in ("damaged", "unreadable")]
     if args.json:
         output.emit(args, {"ok": not bad, "files": [_data(check) for check in checks]}, "")

@@ -174,10 +174,16 @@ class CaringScreen(ModeScreen):
         if not self._swept:
             self._swept = True
             self._sweep()
-        if self._sources.hash_loose and self._hasher is None:
-            if self._hash_timer is not None:
-                self._hash_timer.stop()
+        if self._hash_timer is not None:
+            self._hash_timer.stop()
+        if self._sources.hash_loose and self._may_hash():
             self._hash_timer = self.set_timer(HASH_DELAY, self._hash)
+
+    def _may_hash(self) -> bool:
+        try:
+            return self._sources.settings().library.hash_files
+        except SternaError:  # it was told at the start
+            return False
 
     @work(thread=True, group="sweep", exit_on_error=False)
     def _sweep(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from backend.library.files import entries, look_at, walk
+from backend.library.files import LINKING, entries, look_at, walk
 from backend.library.model import Copy, Found
 from backend.library.stores.json_files import read_object
 from backend.library.stores.store import Belongings, Leftover, Store, is_settled, leftover
@@ -83,10 +83,11 @@ class Ollama(Store):
         needed = _needed(root)
         for entry in entries(f"{root}/blobs"):
             match = _BLOB.fullmatch(entry.name)
-            file = look_at(entry.path) if match else None
-            if match is None or file is None or not is_settled(file):
+            linking = entry.name.endswith(LINKING)
+            file = look_at(entry.path) if match or linking else None
+            if file is None or not is_settled(file):
                 continue
-            if match["rest"].startswith("-partial"):
+            if match is None or match["rest"].startswith("-partial"):
                 yield leftover(self, root, "partial", file)
             elif not match["rest"] and needed is not None and match["hash"] not in needed:
                 yield leftover(self, root, "unreferenced", file)

@@ -16,7 +16,7 @@ _SETTLED = 3600.0  # seconds
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """Something in a store that is no use to anybody: why, and its files with their bytes."""
+    """A file in a store that is no use to anybody: why, and the bytes that go with it."""
 
     store: str
     root: str
@@ -78,8 +78,9 @@ class Store(ABC):
 
 
 def leftover(store: Store, root: str, why: str, file: File) -> Leftover:
-    """Return the record of one file that is left over."""
-    return Leftover(store.name, root, file.path, file.size, why, file.modified / 1e9)
+    """Return the record of one file that is left over; with other names, it holds no room."""
+    size = file.size if file.links == 1 else 0
+    return Leftover(store.name, root, file.path, size, why, file.modified / 1e9)
 
 
 def is_settled(file: File) -> bool:

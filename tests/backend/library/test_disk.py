@@ -5,12 +5,14 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from huggingface_hub import scan_cache_dir
 
 from backend import settings
+from backend.database import Database
 from backend.errors import SternaError
 from backend.library import scan, survey, trash
 from backend.library.background import remember
@@ -88,6 +90,31 @@ def test_duplicates_become_links_and_every_name_keeps_its_content(own, hub, olla
     assert duplicates(scan()) == []
     assert len([model for model in scan() if model.store != "starter"]) == 1
     assert not scan_cache_dir(hub.root).warnings
+
+
+def test_a_duplicate_with_two_names_is_freed_when_both_are_linked(own, hub, gguf, home):
+    content = gguf()
+    hub.add("a/B", {"b.gguf": content})
+    (own / "one.gguf").write_bytes(content)
+    os.link(own / "one.gguf", own / "two.gguf")
+    (own / "keep").mkdir()
+    (duplicate,) = found_duplicates()
+    assert duplicate.kept.path.startswith(str(own))  # it has the most names
+    assert duplicate.bytes == len(content)
+    for number in range(2):
+        os.link(next((hub.repo("a/B") / "blobs").iterdir()), own / f"keep/{number}.gguf")
+    (duplicate,) = found_duplicates()
+    assert len(duplicate.others) == 2
+    assert duplicate.bytes == len(content)
+    assert link(duplicate) == len(content)
+    assert (own / "one.gguf").stat().st_nlink == 5
+
+    os.link(own / "one.gguf", home / "out of sight")
+    (own / "copy.gguf").write_bytes(content)
+    os.link(own / "copy.gguf", home / "second name out of sight")
+    (duplicate,) = found_duplicates()
+    assert duplicate.bytes == 0  # the other name keeps it
+    assert link(duplicate) == 0
 
 
 def test_equal_sizes_alone_are_no_duplicates(own, gguf):
@@ -208,6 +235,31 @@ def test_a_download_that_holds_the_lock_of_the_hub_is_let_be(hub, gguf):
         fcntl.flock(file, fcntl.LOCK_EX)
         assert left() == {}
     assert left() == {partial.name: "partial"}
+
+
+@pytest.mark.parametrize(("state", "kept"), [("paused", True), ("failed", True), ("done", False)])
+def test_a_download_that_waits_in_the_queue_is_let_be(hub, gguf, state, kept):
+    hub.add("a/B", {"b.gguf": gguf()})
+    partial = hub.repo("a/B") / "blobs" / f"{'1' * 64}.sterna.incomplete"
+    partial.write_bytes(b"x")
+    age(partial)
+    with closing(Database.open()) as database, database.writing() as connection:
+        connection.execute(
+            "INSERT INTO downloads (place, repo, revision, commit_id, quant, license, files, bytes,"
+            " state, created, updated) VALUES (1, 'a/B', 'main', '', '', '', '[]', 1, ?, 1, 1)",
+            (state,),
+        )
+    assert left() == ({} if kept else {partial.name: "partial"})
+
+
+def test_what_a_killed_linking_left_is_found(hub, ollama, own, gguf):
+    hub.add("a/B", {"b.gguf": gguf(1)})
+    blob = ollama.add("b:1b", gguf(2))
+    for folder in (own, blob.parent, hub.repo("a/B") / "blobs"):
+        os.link(blob, folder / ".123.sterna-link")
+        age(blob)
+    assert left() == {".123.sterna-link": "partial"}
+    assert sum(one.bytes for one in use(survey()).leftovers) == 0
 
 
 def test_what_nothing_refers_to_is_found(hub, ollama, gguf):

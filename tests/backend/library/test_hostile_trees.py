@@ -7,8 +7,12 @@ import threading
 import pytest
 
 from backend.library import scan, survey
+from backend.library.background import remember
+from backend.library.disk import use
+from backend.library.duplicates import alike
 from backend.library.files import walk
 from backend.library.stores.folder import plain_models
+from backend.library.verification import files_of, verify
 from backend.settings import Library, Settings
 
 
@@ -153,3 +157,29 @@ def test_a_setting_that_names_no_folder(home, gguf):
     (home / "file").write_bytes(b"x")
     folders = [str(home / "file"), "/nowhere/at/all", "", "~", "nul\0byte"]
     assert survey(Settings(library=Library(folders=folders))).away == []
+
+
+def test_other_programs_stores_are_read_and_nothing_else(home, hub, ollama, gguf):
+    """Listing, hashing, checking and adding up leave every name, time and byte as it was."""
+    hub.add("a/B", {"b.gguf": gguf(1), "README.md": b"x"})
+    ollama.add("b:1b", gguf(1))
+    studio = home / ".lmstudio/models/p/m"
+    studio.mkdir(parents=True)
+    (studio / "m.gguf").write_bytes(gguf(1))
+    (studio / "half.gguf.part").write_bytes(b"x")
+
+    def picture():
+        every = [
+            path for top in (hub.root, ollama.root, home / ".lmstudio") for path in top.rglob("*")
+        ]
+        status = [(str(path), path.lstat()) for path in every]
+        return [
+            (path, s.st_ino, s.st_mtime_ns, s.st_size, s.st_nlink, s.st_mode) for path, s in status
+        ]
+
+    before = picture()
+    listing = survey()
+    remember(alike(listing.models))
+    assert len(list(verify(files_of(survey().models)))) == 4
+    assert use(survey()).duplicates
+    assert picture() == before
