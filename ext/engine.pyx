@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from ext.kernels cimport *
-from ext.matrix cimport Multiply, memory
+from ext.matrix cimport Multiply
 from ext.steps cimport Buffer, KVCache, Steps
 
 
@@ -57,9 +57,7 @@ cdef class Engine(Steps):
             if self.sides == NULL:
                 raise MemoryError
         if ranks > self.widest_side:
-            free(self.p.mid)
-            self.p.mid, self.widest_side = NULL, 0
-            self.p.mid = <float *>memory(<size_t>self.p.max_tokens * ranks * 4)
+            self.p.mid = <float *>self._room(<size_t>self.p.max_tokens * ranks * 4)
             self.widest_side = ranks
         cdef Side *side = &self.sides[step]
         cdef list held = []
@@ -150,7 +148,7 @@ cdef class Engine(Steps):
 
     def seconds(self):
         """Return the time spent so far by kind of step."""
-        kinds = ("embed", "norm", "linear", "rope", "attend", "glu", "cap")
+        kinds = ("embed", "norm", "linear", "rope", "attend", "glu", "cap", "experts")
         return {kind: self.p.seconds[i] for i, kind in enumerate(kinds)}
 
     def write(self, Buffer b, const float[:, ::1] values):

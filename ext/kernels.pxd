@@ -109,6 +109,7 @@ cdef extern from "kernels/program.h" nogil:
         STEP_ATTEND
         STEP_GLU
         STEP_CAP
+        STEP_EXPERTS
         STEP_KINDS
         MAX_OUTPUTS
         MAX_PARTS
@@ -124,8 +125,43 @@ cdef extern from "kernels/program.h" nogil:
         const float *factor
         SideOut out[3]
 
+    ctypedef struct Counts:
+        int groups, units
+
+    ctypedef struct Experts:
+        int count, used, width, kind_of_gate, normalise
+        float scale
+        const float *logits
+        const Matrix **gate
+        const Matrix **up
+        const Matrix **down
+        Counts *counts
+
+    ctypedef struct Group:
+        pass
+
+    ctypedef struct Unit:
+        pass
+
+    ctypedef struct Routed:
+        int *chosen
+        float *weight
+        int *slot
+        int *token
+        float *share
+        int *of
+        Group *group
+        Unit *unit
+        Act act
+        float *gate
+        float *up
+        float *out
+        float *row
+        size_t row_floats
+
     ctypedef struct Step:
         int kind
+        const Experts *experts
         const Side *side
         float *in_ "in"
         float *out[3]
@@ -157,6 +193,7 @@ cdef extern from "kernels/program.h" nogil:
         Step *steps
         int count, max_tokens
         Act act
+        Routed routed
         float *scratch
         size_t scratch_floats
         size_t panel_bytes
@@ -171,7 +208,8 @@ cdef extern from "kernels/program.h" nogil:
         int *cancel
         double seconds[16]
 
-    int program_phases(int steps)
+    int program_phases(const Program *p)
+    int expert_slots(int tokens, int count, int used)
     int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
 
 cdef extern from "kernels/sample.h" nogil:

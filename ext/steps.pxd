@@ -1,4 +1,4 @@
-from ext.kernels cimport Cache, Candidate, Program, Step
+from ext.kernels cimport Act, Cache, Candidate, Program, Step
 from ext.matrix cimport Arena
 
 
@@ -23,6 +23,10 @@ cdef class Steps:
     cdef readonly size_t buffer_bytes
     cdef readonly size_t cache_bytes
     cdef int q_heads, value_width
+    cdef tuple routing  # greatest numbers of experts, used ones, widths; whether any is of a float type
 
+    cdef void *_room(self, size_t bytes) except NULL
+    cdef _inputs(self, Act *a, size_t slots, size_t stride, bint floats)
+    cdef _finish_experts(self, int threads)
     cdef Step *_step(self, int kind) except NULL
     cdef const float *_vector(self, object values, int width) except? NULL

@@ -7,6 +7,9 @@ def buffer_bytes(width: int, max_tokens: int) -> int: ...
 def shared_bytes(
     threads: int, max_tokens: int, widest: int, q_heads: int, value_width: int, vocab: int
 ) -> int: ...
+def expert_bytes(
+    threads: int, max_tokens: int, count: int, used: int, width: int, stream: int, floats: bool
+) -> int: ...
 
 class Buffer:
     width: int
@@ -82,4 +85,16 @@ class Steps:
     ) -> None: ...
     def glu(self, gate: Buffer, up: Buffer, kind: str) -> None: ...
     def cap(self, logits: Buffer, cap: float) -> None: ...
+    def experts(
+        self,
+        logits: Buffer,
+        x: Buffer,
+        gate: list[MatrixRef],
+        up: list[MatrixRef],
+        down: list[MatrixRef],
+        used: int,
+        normalise: bool,
+        scale: float,
+        kind: str,
+    ) -> None: ...
     def finish(self, vocab: int) -> None: ...

@@ -27,10 +27,24 @@ def buffer_bytes(size_t width, int max_tokens):
 def shared_bytes(int threads, int max_tokens, int widest, int q_heads, int value_width, int vocab):
     """Return the bytes of what the steps share, as `Steps.finish` takes them."""
     cdef size_t tokens = max_tokens + TILE_TOKENS
-    cdef size_t values = tokens * _stride(widest), partial = <size_t>q_heads * MAX_PARTS * (value_width + 2)
-    return (values * 6 + values // BLOCK * 4 + values // SPAN * 4 + tokens * 8 + partial * 4
+    cdef size_t partial = <size_t>q_heads * MAX_PARTS * (value_width + 2)
+    return (_input_bytes(tokens, _stride(widest), True) + partial * 4
             + threads * (_panel_bytes(tokens) + _scratch_floats(attend_scratch(value_width)) * 4)
             + <size_t>vocab * 8 + _groups(vocab) * (8 + sizeof(int)))
+
+
+def expert_bytes(int threads, int max_tokens, int count, int used, int width, int stream, bint floats):
+    """Return the bytes that a mixture of experts works in; `floats`: its weights are of a float type."""
+    cdef size_t pairs = <size_t>max_tokens * used, slots = expert_slots(max_tokens, count, used)
+    cdef size_t stride = _stride(max(width, stream)), values = slots * stride
+    return (pairs * (2 * sizeof(int) + 4) + slots * (sizeof(int) + 4 + sizeof(Unit))
+            + count * (sizeof(int) + sizeof(Group)) + _input_bytes(slots, stride, floats)
+            + slots * max(2 * width, stream) * 4 + threads * stride * 4)
+
+
+cdef size_t _input_bytes(size_t slots, size_t stride, bint floats):
+    cdef size_t values = slots * stride
+    return values * (6 if floats else 2) + values // BLOCK * 4 + values // SPAN * 4 + slots * 8
 
 
 cdef size_t _stride(size_t width):
@@ -64,6 +78,15 @@ cdef class KVCache:
         free(self.c.scale)
 
 
+cdef class Room:
+    """Memory of no other owner."""
+
+    cdef void *place
+
+    def __dealloc__(self):
+        free(self.place)
+
+
 cdef class Steps:
     """The program of one model with its threads and buffers."""
 
@@ -74,7 +97,7 @@ cdef class Steps:
         self.p.kernels = kernels_select(encoded)
         self.p.max_tokens = max_tokens
         self.p.cancel = &self.cancelled
-        self.held = []
+        self.held, self.routing = [], None
         self.capacity = 2147483647  # attention over caches lowers it
         self.arena = Arena()
         self.p.pool = pool_create(threads)
@@ -84,21 +107,25 @@ cdef class Steps:
     def __dealloc__(self):
         pool_destroy(self.p.pool)
         free(self.p.steps)
-        free(self.p.scratch)
-        free(self.p.partial)
-        free(self.p.mid)
-        free(self.p.act.f)
-        free(self.p.act.row_q)
-        free(self.p.act.row_scale)
-        free(self.p.act.row_sum)
-        free(self.p.act.block_q)
-        free(self.p.act.block_scale)
-        free(self.p.act.block_sum)
-        free(self.p.act.panel)
-        free(self.candidates)
-        free(self.p.low)
-        free(self.p.high)
-        free(self.p.list)
+
+    cdef void *_room(self, size_t bytes) except NULL:
+        """Memory that lives as long as the program."""
+        cdef Room room = Room.__new__(Room)
+        room.place = memory(bytes)
+        self.held.append(room)
+        return room.place
+
+    cdef _inputs(self, Act *a, size_t slots, size_t stride, bint floats):
+        """Room for the inputs of products, in every form."""
+        cdef size_t values = slots * stride
+        if floats:
+            a.f = <float *>self._room(values * 4)
+        a.row_q = <int8_t *>self._room(values)
+        a.row_scale = <float *>self._room(slots * 4)
+        a.row_sum = <int32_t *>self._room(slots * 4)
+        a.block_q = <int8_t *>self._room(values)
+        a.block_scale = <float *>self._room(values // BLOCK * 4)
+        a.block_sum = <int32_t *>self._room(values // SPAN * 4)
 
     @property
     def threads(self):
@@ -282,29 +309,79 @@ cdef class Steps:
         cdef Step *s = self._step(STEP_CAP)
         s.out[0], s.width, s.scale, s.last_only = logits.data, logits.width, cap, True
 
+    def experts(self, Buffer logits, Buffer x, list gate, list up, list down, int used, bint normalise, float scale,
+                str kind):
+        """x += for each token the sum of `used` experts' down(act(gate n) * (up n)), n the input that was prepared.
+
+        Matrices by expert. The experts with the greatest logits are chosen, their weights are the softmax of
+        all logits, made to sum to one if `normalise`, times `scale`; act as in `glu`.
+        """
+        cdef Step *s = self._step(STEP_EXPERTS)
+        cdef int count = len(gate), width = (<MatrixRef>gate[0]).m.rows
+        cdef Experts *e = <Experts *>self._room(sizeof(Experts))
+        cdef MatrixRef m
+        cdef const Matrix **places
+        if not (count == len(up) == len(down) == logits.width) or not 0 < used <= count:
+            raise ValueError("experts: numbers do not agree")
+        for i, (refs, rows, cols) in enumerate(((gate, width, x.width), (up, width, x.width), (down, x.width, width))):
+            places = <const Matrix **>self._room(count * sizeof(Matrix *))
+            for j, m in enumerate(refs):
+                if m.m.rows != rows or m.m.cols != cols or m.m.multiply == NULL or m.m.form != (<MatrixRef>refs[0]).m.form:
+                    raise ValueError("experts: matrices do not agree")
+                places[j] = &m.m
+            if i == 0:
+                e.gate = places
+            elif i == 1:
+                e.up = places
+            else:
+                e.down = places
+        e.count, e.used, e.width, e.normalise, e.scale = count, used, width, normalise, scale
+        e.kind_of_gate, e.logits, e.counts = GATES[kind], logits.data, <Counts *>self._room(sizeof(Counts))
+        s.experts, s.out[0], s.width = e, x.data, x.width
+        floats = bool((e.gate[0].form | e.up[0].form | e.down[0].form) & ACT_FLOAT)
+        before = self.routing or (0, 0, 0, 0, False)
+        self.routing = tuple(map(max, before, (count, used, width, x.width, floats)))
+
     def finish(self, int vocab):
         """Allocate what the steps share. Afterwards the program can run."""
         cdef size_t tokens = self.p.max_tokens + TILE_TOKENS
-        cdef size_t values = tokens * _stride(self.widest)
         cdef int threads = pool_threads(self.p.pool)
-        cdef Act *a = &self.p.act
-        a.f = <float *>memory(values * 4)
-        a.row_q = <int8_t *>memory(values)
-        a.row_scale = <float *>memory(tokens * 4)
-        a.row_sum = <int32_t *>memory(tokens * 4)
-        a.block_q = <int8_t *>memory(values)
-        a.block_scale = <float *>memory(values // BLOCK * 4)
-        a.block_sum = <int32_t *>memory(values // SPAN * 4)
+        self._inputs(&self.p.act, tokens, _stride(self.widest), True)
         self.p.panel_bytes = _panel_bytes(tokens)
-        a.panel = <uint8_t *>memory(self.p.panel_bytes * threads)
+        self.p.act.panel = <uint8_t *>self._room(self.p.panel_bytes * threads)
         self.p.scratch_floats = _scratch_floats(attend_scratch(self.value_width))
-        self.p.scratch = <float *>memory(self.p.scratch_floats * threads * 4)
-        self.p.partial = <float *>memory(<size_t>self.q_heads * MAX_PARTS * (self.value_width + 2) * 4)
+        self.p.scratch = <float *>self._room(self.p.scratch_floats * threads * 4)
+        self.p.partial = <float *>self._room(<size_t>self.q_heads * MAX_PARTS * (self.value_width + 2) * 4)
         self.vocab = vocab
-        self.p.low = <float *>memory(_groups(vocab) * 4)
-        self.p.high = <float *>memory(_groups(vocab) * 4)
-        self.p.list = <int *>memory(_groups(vocab) * sizeof(int))
-        self.candidates = <Candidate *>memory(<size_t>vocab * 8)
+        self.p.low = <float *>self._room(_groups(vocab) * 4)
+        self.p.high = <float *>self._room(_groups(vocab) * 4)
+        self.p.list = <int *>self._room(_groups(vocab) * sizeof(int))
+        self.candidates = <Candidate *>self._room(<size_t>vocab * 8)
         self.buffer_bytes += shared_bytes(threads, self.p.max_tokens, self.widest, self.q_heads, self.value_width, vocab)
-        if pool_reserve(self.p.pool, program_phases(self.p.count)):
+        if self.routing is not None:
+            self._finish_experts(threads)
+        if pool_reserve(self.p.pool, program_phases(&self.p)):
             raise MemoryError
+
+    cdef _finish_experts(self, int threads):
+        cdef int count, used, width, stream
+        cdef bint floats
+        count, used, width, stream, floats = self.routing
+        cdef Routed *r = &self.p.routed
+        cdef size_t pairs = <size_t>self.p.max_tokens * used
+        cdef size_t slots = expert_slots(self.p.max_tokens, count, used), stride = _stride(max(width, stream))
+        r.chosen = <int *>self._room(pairs * sizeof(int))
+        r.weight = <float *>self._room(pairs * 4)
+        r.slot = <int *>self._room(pairs * sizeof(int))
+        r.token = <int *>self._room(slots * sizeof(int))
+        r.share = <float *>self._room(slots * 4)
+        r.of = <int *>self._room(count * sizeof(int))
+        r.group = <Group *>self._room(count * sizeof(Group))
+        r.unit = <Unit *>self._room(slots * sizeof(Unit))
+        self._inputs(&r.act, slots, stride, floats)
+        r.act.panel = self.p.act.panel
+        r.gate = <float *>self._room(slots * max(2 * width, stream) * 4)
+        r.up, r.out = r.gate + slots * width, r.gate
+        r.row_floats = stride
+        r.row = <float *>self._room(threads * stride * 4)
+        self.buffer_bytes += expert_bytes(threads, self.p.max_tokens, count, used, width, stream, floats)

@@ -51,9 +51,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "bitnet-25": Architecture(sub_norms=True, gate="relu2"),
     "qwen2": Architecture(),
     "qwen3": Architecture(head_norms=True),
+    "qwen2moe": Architecture(norm_experts=False),
+    "qwen3moe": Architecture(head_norms=True),
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
     "gemma3": _GEMMA3,
     "phi3": Architecture(),
     "granite": Architecture(neox=False),
+    "granitemoe": Architecture(neox=False),
 }

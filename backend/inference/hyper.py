@@ -1,6 +1,7 @@
 """The numbers of a model, read from its header and checked before anything divides by them."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from backend.errors import SternaError
@@ -8,6 +9,8 @@ from backend.inference.architectures import ARCHITECTURES, Architecture
 from backend.inference.rope import Rope, read_rope
 from backend.inference.source import Source
 
+_MOST_EXPERTS = 4096
+_FLOATS = (0, 1, 30)  # F32, F16, BF16
 _LIMIT = 1 << 20  # greatest width, count or vocabulary believed
 ENDPOINTS = "An endpoint such as Ollama or llama-server may serve it."
 
@@ -17,7 +20,8 @@ class Experts:
     """A mixture of experts: `used` of `count` feed-forwards of `width` for each token.
 
     `shared`: width of the one that every token passes, 0: none. `normalised`: the weights of the chosen
-    ones sum to one; `scale` multiplies them.
+    ones sum to one; `scale` multiplies them. `floats`: the weights are of a float type. `everywhere`: no
+    layer has a plain feed-forward.
     """
 
     count: int
@@ -26,6 +30,8 @@ class Experts:
     shared: int
     normalised: bool
     scale: float
+    floats: bool
+    everywhere: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +137,28 @@ def _windows(source: Source, arch: str, traits: Architecture, layers: int) -> tu
     if window < 0 or window > 1 << 30:
         raise SternaError("corrupt", f"{key} is {window} in this file.", "Download it again.")
     listed = data.get(f"{key}_pattern") if data.count(f"{key}_pattern") else None
-    if listed is not None and len(listed) == layers:  # type: ignore[arg-type]
-        return tuple(window if has else 0 for has in listed)  # type: ignore[union-attr]
+    if listed is not None and len(listed) >= layers:  # type: ignore[arg-type]
+        return tuple(window if has else 0 for has in listed[:layers])  # type: ignore[index]
     period = data.integer(f"{key}_pattern", traits.full_period) or 0
     if period < 1:
         return (window,) * layers
     return tuple(0 if (layer + 1) % period == 0 else window for layer in range(layers))
 
 
-def _experts(source: Source, arch: str, traits: Architecture, feed_forward: int) -> Experts | None:
+def is_expert(name: str) -> bool:
+    """Return whether a tensor belongs to one of a mixture of experts: of all in one, or as older files have it."""
+    return bool(re.fullmatch(r"blk\.\d+\.ffn_(gate|up|down)(_exps|\.\d+)\.weight", name))
+
+
+def _experts(
+    source: Source, arch: str, traits: Architecture, layers: int, feed_forward: int
+) -> Experts | None:
     count = source.metadata.integer(f"{arch}.expert_count", 0)
     if not count:
         return None
     count = _positive(source, f"{arch}.expert_count")
-    if count:
-        raise SternaError(
-            "unsupported_arch", "Sterna's engine does not run mixtures of experts yet.", ENDPOINTS
-        )
     used = _positive(source, f"{arch}.expert_used_count")
-    if used > count:
+    if used > count or count > _MOST_EXPERTS:
         raise SternaError(
             "corrupt", f"{used} of {count} experts cannot be used.", "Download the model again."
         )
@@ -171,6 +180,10 @@ def _experts(source: Source, arch: str, traits: Architecture, feed_forward: int)
         shared=_positive(source, shared_key, shared) if shared else 0,
         normalised=bool(source.metadata.flag(f"{arch}.expert_weights_norm", usual)),
         scale=_factor(source, f"{arch}.expert_weights_scale", 1.0),
+        floats=any(
+            tensor.type in _FLOATS for name, tensor in source.tensors.items() if is_expert(name)
+        ),
+        everywhere=all(f"blk.{i}.ffn_gate_inp.weight" in source.tensors for i in range(layers)),
     )
 
 
@@ -225,7 +238,7 @@ def read_hyper(source: Source) -> Hyper:
         rope=read_rope(source, arch, key_width),
         local_base=_factor(source, f"{arch}.rope.freq_base_swa", traits.local_base),
         windows=_windows(source, arch, traits, layers),
-        experts=_experts(source, arch, traits, feed_forward),
+        experts=_experts(source, arch, traits, layers, feed_forward),
         embedding_scale=embedding**0.5
         if traits.root_embeddings
         else _factor(source, f"{arch}.embedding_scale", 1.0),

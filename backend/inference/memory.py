@@ -11,7 +11,7 @@ from backend.machine import available_memory
 from backend.units import human_bytes
 from ext.matrix import held_bytes
 from ext.steps import buffer_bytes as of_buffer
-from ext.steps import shared_bytes
+from ext.steps import expert_bytes, shared_bytes
 
 BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
 SMALL_CACHE = 64 << 20  # a cache below this is kept in float32: it costs nothing and rounds nothing
@@ -79,12 +79,19 @@ def touched_bytes(h: Hyper, threads: int, block: int) -> int:
     nobody touches take no memory.
     """
     heads, mixed = (h.heads + h.kv_heads) * h.key_width, h.heads * h.value_width
-    widths = h.embedding + heads + h.kv_heads * h.value_width + mixed + 2 * h.feed_forward
+    widths = h.embedding + heads + h.kv_heads * h.value_width + mixed
+    widest, experts, e = max(h.embedding, mixed), 0, h.experts
     if h.traits.post_norms:
         widths += h.embedding
-    widest = max(h.embedding, mixed, h.feed_forward)
+    if e is None or not e.everywhere:
+        widths += 2 * h.feed_forward
+        widest = max(widest, h.feed_forward)
+    if e is not None:
+        widths += e.count + (2 * e.shared + 1 if e.shared else 0)
+        widest = max(widest, e.shared)
+        experts = expert_bytes(threads, block, e.count, e.used, e.width, h.embedding, e.floats)
     shared = shared_bytes(threads, block, widest, h.heads, h.value_width, h.vocab)
-    return of_buffer(widths, block) + 4 * h.vocab + shared
+    return of_buffer(widths, block) + 4 * h.vocab + shared + experts
 
 
 def weight_bytes(source: Source) -> int:

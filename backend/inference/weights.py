@@ -70,6 +70,19 @@ class Weights:
             first += count
         return found
 
+    def experts(self, name: str, count: int, rows: int, cols: int) -> list[MatrixRef]:
+        """Return the matrix of each expert: `name` holds all, or each has its own tensor in an older file."""
+        if name not in self:
+            stem = name.removesuffix("_exps.weight")
+            return [self.matrix(f"{stem}.{i}.weight", rows, cols) for i in range(count)]
+        info = self._take(name, (cols, rows, count))
+        each = row_bytes(info.type, cols) * rows
+        if each == 0 or info.type == _I2_S:  # which has one scale for all experts, behind the last
+            raise unsupported_type(name, info)
+        data = self._file.data(name)
+        parts = (data[i * each : (i + 1) * each] for i in range(count))
+        return [self._engine.matrix(info.type, part, rows, cols, mapped=True) for part in parts]
+
     def pair(self, first: str, second: str, rows: int, cols: int) -> list[MatrixRef]:
         """Return two matrices of equal shape, which some files keep as one, named as the second."""
         if first not in self and second in self:

@@ -79,7 +79,6 @@ void act_clear_tile(const Act *a, int t0, int forms)
 void act_quantise(const Kernels *kernels, const Act *a, int t, float *f, int forms)
 {
     int lane = t % a->lanes, tile = t - lane, blocks = a->stride / BLOCK, spans = a->stride / SPAN;
-    memset(f + a->width, 0, (size_t)(a->stride - a->width) * sizeof *f);
     if (forms & ACT_ROW)
         kernels->quantise_row(f, a->width, a->lanes, a->row_q + (size_t)tile * a->tile_width + 4 * lane,
                               a->row_scale + t, a->row_sum + t);
@@ -93,6 +92,7 @@ static void norm_token(const Program *p, const Step *s, Act *a, int t)
 {
     size_t row = (size_t)(t + p->tokens - a->tokens);
     float *f = a->f + (size_t)t * a->stride, *x = s->in + row * s->width;
+    memset(f + s->width, 0, (size_t)(a->stride - s->width) * sizeof *f);
     if (s->branch) {
         p->kernels->rms_norm(s->branch + row * s->width, s->branch_weight, s->width, s->eps, f);
         p->kernels->add(x, f, s->width);
@@ -119,8 +119,7 @@ static void norm(Program *p, const Step *s, int index)
     pool_close(p->pool, index);
 }
 
-/* Rows of one output that a thread takes at once: some 32 kB of weights for one token. */
-static int rows_at_once(const Matrix *m, int tokens)
+int rows_at_once(const Matrix *m, int tokens)
 {
     size_t bytes = m->row_bytes;
     size_t rows = 32768 / (bytes ? bytes : 1) & ~(size_t)31;
@@ -292,6 +291,7 @@ static void run(void *context, Pool *pool, int index)
     static void (*const kinds[])(Program *, const Step *, int) = {
         [STEP_EMBED] = embed, [STEP_NORM] = norm, [STEP_LINEAR] = linear,
         [STEP_ROPE] = step_rope, [STEP_ATTEND] = step_attend, [STEP_GLU] = glu, [STEP_CAP] = cap,
+        [STEP_EXPERTS] = step_experts,
     };
     Program *p = context;
     double before = index == 0 ? now() : 0;
@@ -309,7 +309,12 @@ static void run(void *context, Pool *pool, int index)
     }
 }
 
-int program_phases(int steps) { return 2 * steps + 2; } /* attention takes two, the output matrix three */
+int program_phases(const Program *p)
+{
+    int phases = 2; /* the output matrix takes three; attention, and products with adapters, two */
+    for (int i = 0; i < p->count; i++) phases += p->steps[i].kind == STEP_EXPERTS ? 7 : 2;
+    return phases;
+}
 
 int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from)
 {

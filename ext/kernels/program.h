@@ -7,7 +7,7 @@
 #include "pool.h"
 #include "sterna.h"
 
-enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU, STEP_CAP, STEP_KINDS };
+enum { STEP_EMBED, STEP_NORM, STEP_LINEAR, STEP_ROPE, STEP_ATTEND, STEP_GLU, STEP_CAP, STEP_EXPERTS, STEP_KINDS };
 enum { MAX_OUTPUTS = 3 };
 
 /* Low-rank side paths of all adapters on one LINEAR step: out[i] += up[i] (factor * (down x)). On EMBED
@@ -22,8 +22,50 @@ typedef struct {
     } out[MAX_OUTPUTS];
 } Side;
 
+/* A mixture of experts, on the input that the last NORM prepared: see experts.c. */
+typedef struct {
+    int groups, units;
+} Counts;
+
+typedef struct {
+    int count, used, width, kind_of_gate, normalise;
+    float scale;         /* of the weights */
+    const float *logits; /* [tokens][count] */
+    const Matrix **gate, **up, **down; /* [count] */
+    Counts *counts;      /* of the run in progress */
+} Experts;
+
+typedef struct {
+    int expert, first, tokens; /* slots first…; of several tokens from the start of a tile */
+} Group;
+
+typedef struct {
+    int group, at; /* a tile of a group, or one slot */
+} Unit;
+
+/* Where tokens went, and the room for what experts work on; shared by all layers. */
+typedef struct {
+    int *chosen;     /* [tokens][used] */
+    float *weight;   /* the same */
+    int *slot;       /* the same */
+    int *token;      /* [slots] */
+    float *share;    /* [slots] weight of the expert */
+    int *of;         /* [count] */
+    Group *group;    /* [count or used] */
+    Unit *unit;      /* [slots] */
+    Act act;         /* inputs of the products, [slots] */
+    float *gate, *up; /* [slots][width] */
+    float *out;      /* [slots][width of the stream], in the room of gate and up */
+    float *row;      /* [threads][row_floats] */
+    size_t row_floats;
+} Routed;
+
+/* The most slots that so many tokens can take. */
+int expert_slots(int tokens, int count, int used);
+
 typedef struct {
     int kind;
+    const Experts *experts;
     const Side *side; /* EMBED, LINEAR: NULL without adapters */
     /* buffers, [tokens][width]; NULL when unused */
     float *in;
@@ -61,6 +103,7 @@ typedef struct {
     int count;
     int max_tokens;
     Act act;              /* buffers for the input of products, shared by all steps */
+    Routed routed;
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
     size_t panel_bytes;   /* of each thread in act.panel */
@@ -80,8 +123,8 @@ typedef struct {
     double seconds[STEP_KINDS]; /* spent by kind of step, as thread 0 saw it */
 } Program;
 
-/* Phases of the pool that `steps` steps take. */
-int program_phases(int steps);
+/* Phases of the pool that all steps take at most. */
+int program_phases(const Program *p);
 
 /* Run `tokens` ids at positions first…; logits of tokens >= logits_from. 0, or 1 when cancelled. */
 int program_run(Program *p, const int32_t *ids, int tokens, int first, int logits_from);

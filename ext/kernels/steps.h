@@ -8,6 +8,10 @@
 
 void step_rope(Program *p, const Step *s, int index);
 void step_attend(Program *p, const Step *s, int index);
+void step_experts(Program *p, const Step *s, int index);
+
+/* Rows of one output that a thread takes at once: some 32 kB of weights for one token. */
+int rows_at_once(const Matrix *m, int tokens);
 
 /* down x of the side of a step, to p->mid, for the inputs in `a`: a phase of its own. */
 void side_down(Program *p, const Side *side, const Act *a, int index);
@@ -23,7 +27,7 @@ Act act_view(const Program *p, const Act *all, int first, int tokens, int width,
 /* Zeros where the tile from input t0 on has no values, before its inputs are quantised. */
 void act_clear_tile(const Act *a, int t0, int forms);
 
-/* Input t, float32 in f [stride], in the forms asked for. */
+/* Input t, float32 in f [stride] with zeros behind its values, in the forms asked for. */
 void act_quantise(const Kernels *kernels, const Act *a, int t, float *f, int forms);
 
 #endif

@@ -121,6 +121,24 @@ FAMILIES = {
         {"embedding_scale": 6.0, "attention.scale": 0.4, "residual_scale": 0.3, "logit_scale": 8.0},
         interleaved=True,
     ),
+    "mixtral": Family(
+        "llama", "Mixtral", _EXPERTS, {**_EXPERTS_SAID, "rope.freq_base": 1e6}, interleaved=True
+    ),
+    "qwen2moe": Family(
+        "qwen2moe", "Qwen2Moe", {**_MANY_EXPERTS, "shared_expert_intermediate_size": 160},
+        {**_MANY_SAID, "expert_shared_feed_forward_length": 160},
+    ),
+    "qwen3moe": Family(
+        "qwen3moe", "Qwen3Moe", {**_MANY_EXPERTS, "head_dim": 32, "norm_topk_prob": True},
+        _MANY_SAID,
+    ),
+    "granitemoe": Family(
+        "granitemoe", "GraniteMoe",
+        {**_EXPERTS, "embedding_multiplier": 6.0, "attention_multiplier": 0.4,
+         "residual_multiplier": 0.3, "logits_scaling": 8.0},
+        {**_EXPERTS_SAID, "embedding_scale": 6.0, "attention.scale": 0.4, "residual_scale": 0.3,
+         "logit_scale": 8.0}, interleaved=True,
+    ),
 }  # fmt: skip
 
 

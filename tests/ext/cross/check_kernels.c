@@ -207,10 +207,11 @@ static void check_small(const Kernels *set)
     }
 }
 
-static void attention_by(const Kernels *k, int type, int width, const float *q, const float *kv, float *out)
+static void attention_by(const Kernels *k, int type, int width, int window, const float *q, const float *kv, float *out)
 {
-    enum { HEADS = 6, KV = 2, CAPACITY = 100, POSITIONS = 70 };
-    Cache keys = {.type = type, .keys = 1, .heads = KV, .capacity = CAPACITY, .width = width}, values = keys;
+    enum { HEADS = 6, KV = 2, POSITIONS = 70 };
+    int capacity = window ? ATTEND_TILE : 100; /* a ring, or all */
+    Cache keys = {.type = type, .keys = 1, .heads = KV, .capacity = capacity, .width = width}, values = keys;
     values.keys = 0;
     Cache *both[] = {&keys, &values};
     for (int i = 0; i < 2; i++) {
@@ -220,7 +221,8 @@ static void attention_by(const Kernels *k, int type, int width, const float *q, 
     }
     float *scratch = room(attend_scratch(width) * 4);
     Attention job = {.q = q, .out = out, .q_stride = HEADS * width, .out_stride = HEADS * width, .tokens = 9,
-                     .first = POSITIONS - 9, .q_heads = HEADS, .scale = 0.1f, .k = &keys, .v = &values};
+                     .first = POSITIONS - 9, .q_heads = HEADS, .scale = 0.1f, .cap = window ? 2 : 0, .window = window,
+                     .k = &keys, .v = &values};
     for (int h = 0; h < KV; h++) k->attend(&job, h, 0, 9, 0, POSITIONS, scratch, NULL);
     for (int i = 0; i < 2; i++) {
         free(both[i]->data);
@@ -234,12 +236,32 @@ static void check_attention(const Kernels *set)
     static float q[9 * 6 * 128], kv[2 * 70 * 2 * 128], want[9 * 6 * 128], got[9 * 6 * 128];
     static const int widths[] = {8, 20, 64, 128};
     for (int type = KEEP_F32; type <= KEEP_Q8; type++)
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 8; i++) {
+            int window = i < 4 ? 0 : 30, width = widths[i % 4];
             fill(q, 9 * 6 * 128, 0);
             fill(kv, 2 * 70 * 2 * 128, 0);
-            attention_by(&kernels_scalar, type, widths[i], q, kv, want);
-            attention_by(set, type, widths[i], q, kv, got);
-            verdict(set->name, "attention", type, widths[i], difference(got, want, 9 * 6 * widths[i]), 1e-5);
+            attention_by(&kernels_scalar, type, width, window, q, kv, want);
+            attention_by(set, type, width, window, q, kv, got);
+            verdict(set->name, "attention", type, width, difference(got, want, 9 * 6 * width), 1e-5);
+        }
+}
+
+static void check_side(const Kernels *set)
+{
+    enum { ROWS_UP = 48, RANKS = 11 };
+    static float up[ROWS_UP * RANKS], mid[TOKENS * RANKS], want[TOKENS * ROWS_UP], got[TOKENS * ROWS_UP];
+    static uint16_t half[ROWS_UP * RANKS];
+    fill(up, ROWS_UP * RANKS, 0);
+    fill(mid, TOKENS * RANKS, 0);
+    for (int i = 0; i < ROWS_UP * RANKS; i++) half[i] = float_to_half(up[i]);
+    for (int tokens = 1; tokens <= TOKENS; tokens += 3)
+        for (int is_half = 0; is_half < 2; is_half++) {
+            const void *b = is_half ? (const void *)half : up;
+            fill(want, TOKENS * ROWS_UP, 0);
+            memcpy(got, want, sizeof got);
+            kernels_scalar.side(b, is_half, RANKS, mid, RANKS, tokens, 16, 43, want, ROWS_UP);
+            set->side(b, is_half, RANKS, mid, RANKS, tokens, 16, 43, got, ROWS_UP);
+            verdict(set->name, "side", is_half, tokens, difference(got, want, TOKENS * ROWS_UP), 1e-6);
         }
 }
 
@@ -256,6 +278,7 @@ int main(void)
         check_floats(set);
         check_small(set);
         check_attention(set);
+        check_side(set);
         printf("%-10s %s\n", names[i], failures == before ? "agrees with the scalar set" : "DIFFERS");
     }
     printf("%d checks, %d failures\n", checks, failures);
