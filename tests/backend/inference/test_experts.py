@@ -11,6 +11,7 @@ from tiny_families import FAMILIES, make
 
 from backend.errors import SternaError
 from backend.inference import load_model
+from backend.inference.memory import buffer_bytes
 
 PROMPTS = [np.random.default_rng(n).integers(0, 300, n).tolist() for n in (300, 2, 1)]
 MIXTURES = ("mixtral", "qwen2moe", "qwen3moe", "granitemoe")
@@ -49,7 +50,7 @@ def test_plain_layers_among_mixtures(tmp_path):
     made = make(tmp_path / "m.gguf", FAMILIES["qwen3moe"], num_hidden_layers=3, mlp_only_layers=[1])
     assert_close(engine_logits(made.path, PROMPTS), made.logits(PROMPTS), limit=2e-5, share=0)
     model = load_model(made.path)
-    assert model.plan.buffers == model._engine.buffer_bytes
+    assert buffer_bytes(model.hyper, model.threads) == model._engine.buffer_bytes
     model.close()
 
 
