@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.hub.client import HubClient
-from backend.hub.download import Download, Order
+from backend.hub.download import Download
+from backend.hub.order import Order
 from backend.hub.repository import read_repository
 from backend.hub.transfer import Means
 from backend.hub.variants import choose

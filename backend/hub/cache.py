@@ -9,12 +9,13 @@ models--OWNER--NAME/blobs/ETAG             the content, once
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from backend.errors import SternaError
 from backend.hub import place
 from backend.hub.partial import guarded
+from backend.hub.variants import RemoteFile
 
 _LONGEST = 240  # bytes of a name that every file system takes, with room for a suffix
 _LONGEST_PATH = 1000
@@ -119,3 +120,11 @@ def locked(repo: str, etag: str, stop: threading.Event) -> Iterator[bool]:
                     held.enter_context(WeakFileLock(path, timeout=_LOCK_NAP_S))
                     break
         yield not stop.is_set()
+
+
+def is_complete(repo: str, commit: str, files: Iterable[RemoteFile]) -> bool:
+    """Whether all these files of a commit are in the cache."""
+    try:
+        return all(snapshot_path(repo, commit, file.path).is_file() for file in files)
+    except (SternaError, OSError):
+        return False

@@ -131,21 +131,23 @@ class Connection(threading.Thread):
             reply.close(reuse=complete)
 
     def _land(self, span: Span, data: memoryview) -> None:
-        """Write what came; journal each piece that is whole with it."""
+        """Write what came; journal the pieces that are whole with it."""
         work = self._work
+        work.partial.write(span.at, data)
+        whole: dict[int, int] = {}
         while data:
             index = span.at // work.pieces.piece
             end = work.partial.extent(index)[1]
             part = data[: end - span.at]
-            work.partial.write(span.at, part)
             span.checksum = zlib.crc32(part, span.checksum)
             span.at += len(part)
             self._got += len(part)
             data = data[len(part) :]
             if span.at == end:
-                work.partial.finish(index, span.checksum)
-                span.checksum = 0
-                work.pieces.arrived(index)
+                whole[index], span.checksum = span.checksum, 0
+        if whole:
+            work.partial.finish(whole)
+            work.pieces.arrived(whole)
         work.trouble.over()
 
 
@@ -232,8 +234,8 @@ class WholeReader(threading.Thread):
             data = data[len(part) :]
             if at == end:
                 if wanted:
-                    work.partial.finish(index, checksum)
-                    work.pieces.arrived(index)
+                    work.partial.finish({index: checksum})
+                    work.pieces.arrived([index])
                 checksum = 0
         work.trouble.over()
         return at, checksum

@@ -11,38 +11,12 @@ from typing import Any
 from backend.errors import SternaError
 from backend.hub import cache, elsewhere
 from backend.hub.locate import Source, locate
+from backend.hub.order import Fetched, Order
 from backend.hub.transfer import Means, Progress, StoppedError, Transfer
 from backend.hub.variants import RemoteFile
 
 Event = dict[str, Any]
 _CHUNK = 4 << 20
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be fetched: files of a repository at one commit. `license` is told, not judged."""
-
-    repo: str
-    commit: str
-    files: tuple[RemoteFile, ...]
-    quant: str = ""
-    revision: str = "main"
-    license: str = ""
-
-    @property
-    def bytes(self) -> int:
-        """All its bytes, as far as the Hub says."""
-        return sum(file.size or 0 for file in self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file that is in the cache. `linked` tells that it was on this disk already."""
-
-    path: Path
-    bytes: int
-    sha256: str
-    linked: bool = False
 
 
 @dataclass

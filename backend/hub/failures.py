@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from backend.errors import SternaError
 from backend.hub import place
 
-LOG_IN = "run `hf auth login` in a terminal, or press k in the Hub"
+LOG_IN = "run `hf auth login` in a terminal, or press l in the Hub"
 
 
 def offline_by_wish() -> SternaError:

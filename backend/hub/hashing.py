@@ -11,7 +11,8 @@ from backend.hub.work import Work
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_EVERY = 16  # pieces between two states that are kept to go back to
+_EVERY = 64  # pieces between two states that are kept to go back to
+_AT_ONCE = 4 << 20  # bytes
 _GIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -25,7 +26,8 @@ class Hasher(threading.Thread):
     def __init__(self, work: Work, first: int = 0, before: "Hasher | None" = None) -> None:
         super().__init__(name="sterna-hasher", daemon=True)
         self._work = work
-        self._buffer = bytearray(work.partial.piece)
+        self._most = max(1, _AT_ONCE // work.partial.piece)
+        self._buffer = bytearray(self._most * work.partial.piece)
         named_by_git = _GIT.fullmatch(work.source.etag)
         self._states: dict[int, tuple[_Hash, _Hash | None]] = {}
         if before is not None:
@@ -69,19 +71,33 @@ class Hasher(threading.Thread):
         while index < work.pieces.count:
             if index % _EVERY == 0:
                 self._states[index] = (sha256.copy(), git.copy() if git else None)
-            if not work.pieces.wait_for(index, over) or over.is_set():
+            most = min(self._most, _EVERY - index % _EVERY)
+            count = work.pieces.wait_for(index, over, most)
+            if over.is_set() or not count:
                 return
-            data = work.partial.read_into(index, self._buffer)
-            if index in self._unchecked:
-                self._unchecked.discard(index)
-                if not work.partial.is_sound(index, data):
-                    work.partial.forget(index)
-                    work.pieces.lose([index])
-                    continue
-            sha256.update(data)
+            data = work.partial.read_into(index, self._buffer, count)
+            sound = self._checked(index, count, data)
+            sha256.update(sound)
             if git:
-                git.update(data)
-            index += 1
+                git.update(sound)
+            index += -(-len(sound) // work.partial.piece)
         self._git_digest = git.hexdigest() if git else ""
         self.digest = sha256.hexdigest()
         work.pieces.wake()
+
+    def _checked(self, first: int, count: int, data: memoryview) -> memoryview:
+        """Return the data up to the first piece that is not what an earlier run journalled.
+
+        That one is asked for again.
+        """
+        partial, piece = self._work.partial, self._work.partial.piece
+        for index in range(first, first + count):
+            if index not in self._unchecked:
+                continue
+            self._unchecked.discard(index)
+            start = (index - first) * piece
+            if not partial.is_sound(index, data[start : start + piece]):
+                partial.forget(index)
+                self._work.pieces.lose([index])
+                return data[:start]
+        return data

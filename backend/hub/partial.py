@@ -11,15 +11,27 @@ import errno
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from backend.errors import SternaError
 from backend.units import human_bytes
 
-PIECE = 4 << 20
+_LEAST, _MOST = 256 << 10, 4 << 20
+_USUAL_COUNT = 4096
 _VERSION = 1
 _LONGEST_JOURNAL = 64 << 20
+
+
+def piece_for(size: int) -> int:
+    """Return the length of pieces for a file of `size` bytes: some thousands of them, powers of two.
+
+    Short ones lose little when a program is killed; many cost time.
+    """
+    piece = _LEAST
+    while piece < _MOST and size // piece > _USUAL_COUNT:
+        piece *= 2
+    return piece
 
 
 def partial_path(blob: Path) -> Path:
@@ -40,7 +52,7 @@ def fetched_bytes(blob: Path) -> int:
     except OSError:
         return 0
     head, pieces = _read_journal(data)
-    size, piece = head.get("size", 0), head.get("piece", PIECE)
+    size, piece = head.get("size", 0), head.get("piece", _LEAST)
     return sum(max(0, min(piece, size - index * piece)) for index in pieces)
 
 
@@ -61,7 +73,7 @@ class Partial:
     compared before they are believed.
     """
 
-    def __init__(self, blob: Path, size: int, piece: int = PIECE) -> None:
+    def __init__(self, blob: Path, size: int, piece: int) -> None:
         self.blob = blob
         self.size = size
         self.piece = piece
@@ -108,19 +120,19 @@ class Partial:
                 offset += written
                 data = data[written:]
 
-    def read_into(self, index: int, buffer: bytearray) -> memoryview:
-        """Return the bytes of a piece as they are on disk, read into `buffer` (a piece long)."""
-        start, end = self.extent(index)
+    def read_into(self, index: int, buffer: bytearray, count: int = 1) -> memoryview:
+        """Return the bytes of `count` pieces as they are on disk, read into `buffer`."""
+        start, end = self.extent(index)[0], self.extent(index + count - 1)[1]
         view = memoryview(buffer)[: end - start]
         with guarded(self.blob.parent):
             got = os.preadv(self._file, [view], start)
         return view[:got]
 
-    def finish(self, index: int, checksum: int) -> None:
-        """Note that a piece is on disk."""
+    def finish(self, pieces: Mapping[int, int]) -> None:
+        """Note that pieces are on disk, each with its checksum."""
         with guarded(self.blob.parent):
-            self._note(f"{index} {checksum:08x}\n")
-        self.checksums[index] = checksum
+            self._note("".join(f"{i} {checksum:08x}\n" for i, checksum in pieces.items()))
+        self.checksums.update(pieces)
 
     def forget(self, index: int) -> None:
         """Note that a piece is not what it should be."""
@@ -147,8 +159,8 @@ class Partial:
                 os.close(descriptor)
         self._file = self._journal = -1
 
-    def _note(self, line: str) -> None:
-        data = line.encode()
+    def _note(self, lines: str) -> None:
+        data = lines.encode()
         if os.write(self._journal, data) != len(data):  # a full disk may take half a line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SPAN_PIECES = 8  # of one request at most: few enough that the hash follows closely
+LONGEST_SPAN = 32 << 20  # bytes of one request at most: few enough that the hash follows closely
 SHARES = 6  # requests of each connection at least, if the file is long enough: they end together
 
 WORTH_SHARING_S = 1.0
@@ -41,7 +41,7 @@ class Pieces:
     ) -> None:
         self.size, self.piece = size, piece
         self.count = -(-size // piece)
-        self._longest = max(1, min(SPAN_PIECES, self.count // (connections * SHARES)))
+        self._longest = max(1, min(LONGEST_SPAN // piece, self.count // (connections * SHARES)))
         self.changed = threading.Condition()
         self._there = set(there)
         self._missing = sorted(set(range(self.count)) - self._there, reverse=True)
@@ -107,10 +107,10 @@ class Pieces:
         largest.end = middle
         return half
 
-    def arrived(self, index: int) -> None:
-        """Note that a piece is on disk."""
+    def arrived(self, indexes: Iterable[int]) -> None:
+        """Note that pieces are on disk."""
         with self.changed:
-            self._there.add(index)
+            self._there.update(indexes)
             self.changed.notify_all()
 
     def done(self, span: Span) -> None:
@@ -135,11 +135,14 @@ class Pieces:
             self._missing = sorted(set(self._missing) | again, reverse=True)
             self.changed.notify_all()
 
-    def wait_for(self, index: int, over: threading.Event) -> bool:
-        """Wait for a piece until the work is `over`; return whether it is there."""
+    def wait_for(self, index: int, over: threading.Event, most: int) -> int:
+        """Wait for a piece until the work is `over`; return how many are there from it on, up to `most`."""
         with self.changed:
             self.changed.wait_for(lambda: index in self._there or over.is_set())
-            return index in self._there
+            count = 0
+            while count < most and index + count in self._there:
+                count += 1
+            return count
 
     def wait_for_work(self, over: threading.Event) -> None:
         """Wait a while for bytes that nobody has in hand, until the work is `over`."""

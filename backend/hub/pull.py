@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from backend.database import Database
 from backend.errors import SternaError
-from backend.hub.download import Event, Order
+from backend.hub.download import Event
+from backend.hub.order import Order
 from backend.hub.queue import Item, Queue
 from backend.hub.transfer import Means
 from backend.hub.worker import Worker

@@ -14,7 +14,7 @@ from typing import Any
 from backend.database import Database
 from backend.errors import SternaError
 from backend.hub import cache, partial
-from backend.hub.download import Fetched, Order
+from backend.hub.order import Fetched, Order
 from backend.hub.variants import RemoteFile
 from backend.processes import lives
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.hub.client import HubClient
 from backend.hub.variants import TERNARY, quant_of
+from backend.units import parse_count
 
 PAGE = 50
 SORTS = {
@@ -85,6 +86,44 @@ class FoundModel:
         if any(quant_of(name).removeprefix("UD-") in TERNARY for name in self.names):
             return True
         return any(word in self.repo.casefold() for word in _TERNARY_WORDS)
+
+
+def typed(text: str, query: Query) -> Query:
+    """Return `query` for what a person typed: words of the name, and facets as `arch:qwen3`.
+
+    Facets: format, params (1B:8B), license (or licence), arch, author, gated (yes or no), sort. One
+    that makes no sense is a word like any other.
+    """
+    words = []
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        fields = _facet(name.casefold(), value) if colon and value else {}
+        query = replace(query, **fields)
+        if not fields:
+            words.append(word)
+    return replace(query, text=" ".join(words))
+
+
+def _facet(name: str, value: str) -> dict[str, Any]:
+    """Return what a typed facet sets, nothing when it is none."""
+    lower = value.casefold()
+    if name in ("license", "licence"):
+        return {"license": lower}
+    if name in ("arch", "author"):
+        return {name: value}
+    if (name, lower) in {("format", f) for f in FORMATS} | {("sort", s) for s in SORTS}:
+        return {name: lower}
+    if name == "gated" and lower in ("yes", "no"):
+        return {"gated": lower == "yes"}
+    if name == "params":
+        low, colon, high = value.partition(":")
+        try:
+            least = parse_count(low) if low else None
+            most = parse_count(high) if high else None
+        except ValueError:
+            return {}
+        return {"min_params": least, "max_params": most if colon else least}
+    return {}
 
 
 class Search:

@@ -16,7 +16,7 @@ from backend.hub.connection import Connection, WholeReader
 from backend.hub.hashing import Hasher
 from backend.hub.locate import Source
 from backend.hub.pace import Speedometer, Throttle
-from backend.hub.partial import PIECE, Partial
+from backend.hub.partial import Partial, piece_for
 from backend.hub.room import Room
 from backend.hub.wire import RetryableError
 from backend.hub.work import PASSING, Patience, Trouble, Work
@@ -51,14 +51,15 @@ class Progress:
 class Means:
     """With what transfers work; throttle and room are shared by all of a process.
 
-    Files of `small` bytes or less are not worth a second connection.
+    Files of `small` bytes or less are not worth a second connection. `piece` is how many bytes are
+    journalled at once, 0: as the file is long.
     """
 
     throttle: Throttle = field(default_factory=Throttle)
     room: Room = field(default_factory=Room)
     patience: Patience = field(default_factory=Patience)
     connections: int = 4
-    piece: int = PIECE
+    piece: int = 0
     small: int = 8 << 20
     tick: float = 0.2  # seconds between two looks at it
 
@@ -106,7 +107,7 @@ class Transfer:
         Raises SternaError (disk_full, read_only, disk_error, changed, bad_server, hash_mismatch,
         offline, gated_licence, …) or StoppedError; in every case what was fetched is kept.
         """
-        partial = Partial(blob, source.size, self._means.piece)
+        partial = Partial(blob, source.size, self._means.piece or piece_for(source.size))
         work = None
         try:
             work = Work(

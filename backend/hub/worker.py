@@ -9,7 +9,8 @@ from collections.abc import Callable
 from backend.errors import SternaError
 from backend.hub import elsewhere
 from backend.hub.client import HubClient
-from backend.hub.download import Download, Event, Order, done_event
+from backend.hub.download import Download, Event, done_event
+from backend.hub.order import Order
 from backend.hub.queue import Item, Queue
 from backend.hub.repository import read_repository
 from backend.hub.transfer import Means, StoppedError
@@ -69,7 +70,7 @@ class Worker:
             job.join()
 
     def _look(self) -> bool:
-        """Start and stop what the queue asks for; return whether there is work."""
+        """Start and stop what the queue asks for; return whether there is work, here or elsewhere."""
         for item_id in [i for i, job in self._jobs.items() if not job.is_alive()]:
             del self._jobs[item_id]
         waiting = [item for item in self._queue.waiting() if self._only in (None, item.id)]
@@ -84,7 +85,8 @@ class Worker:
                 job = _Job(item, self._owner, self._queue, self._means, self._tell, self._find)
                 self._jobs[item.id] = job
                 job.start()
-        return bool(ours)
+        # Another process may leave its part undone.
+        return bool(waiting if self._only is None else ours)
 
 
 class _Job(threading.Thread):

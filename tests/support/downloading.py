@@ -9,7 +9,8 @@ from loopback_hub import Repo, pseudo_random
 from backend.hub import partial
 from backend.hub.cache import blob_path
 from backend.hub.client import HubClient
-from backend.hub.download import Download, Order
+from backend.hub.download import Download
+from backend.hub.order import Order
 from backend.hub.repository import read_repository
 from backend.hub.transfer import Means, StoppedError
 from backend.hub.variants import choose

@@ -8,8 +8,9 @@ from argparse import ArgumentParser, Namespace
 from backend.errors import SternaError
 from backend.hub import reference
 from backend.hub.client import HubClient
-from backend.hub.download import Event, Order
+from backend.hub.download import Event
 from backend.hub.means import from_settings
+from backend.hub.order import Order
 from backend.hub.pull import open_queue, pull
 from backend.hub.repository import Repository, read_repository
 from backend.hub.variants import choose
