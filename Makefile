@@ -27,7 +27,7 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-# What takes minutes: training killed at many moments, memory estimates against measurements.
+# What takes minutes: training and downloads killed at many moments, memory estimates against measurements.
 test-long: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long
 

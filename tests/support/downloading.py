@@ -4,8 +4,10 @@ import dataclasses
 import hashlib
 import threading
 
+import pytest
 from loopback_hub import Repo, pseudo_random
 
+from backend.errors import SternaError
 from backend.hub import partial
 from backend.hub.cache import blob_path
 from backend.hub.client import HubClient
@@ -84,3 +86,15 @@ def overlaps(requests, pieces, piece=PIECE):
         first, last = request.range
         asked |= set(range(first // piece, last // piece + 1))
     return asked & set(pieces)
+
+
+def failure(fetch):
+    """Let a download fail; return why."""
+    with pytest.raises(SternaError) as caught:
+        fetch.run()
+    return caught.value
+
+
+def served_twice(hub):
+    """Return the bytes that left the server more than once."""
+    return sum(sent for _, sent in hub.ranges()) - len(DATA)

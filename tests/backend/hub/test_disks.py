@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from downloading import DATA, NAME, PIECE, SHA, Fetch, journalled, order, overlaps
+from downloading import DATA, NAME, PIECE, SHA, Fetch, failure, journalled, order, overlaps
 
 from backend.errors import SternaError
 from backend.hub import partial
@@ -29,12 +29,6 @@ def mount(tmp_path):
             return place
 
         yield mounted
-
-
-def failure(fetch):
-    with pytest.raises(SternaError) as caught:
-        fetch.run()
-    return caught.value
 
 
 def test_a_disk_that_is_too_small_is_told_before_a_byte_is_fetched(hub, mount, monkeypatch):

@@ -1,6 +1,6 @@
 """Killed at any moment, a download goes on: no finished piece is fetched twice, and the hash is right.
 
-The short form runs with every test; `make test-kill` kills `sterna pull` 50 times on 210 MB.
+The short form runs with every test; `make test-long` kills `sterna pull` 50 times on 210 MB.
 """
 
 import hashlib

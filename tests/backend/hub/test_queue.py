@@ -20,6 +20,8 @@ from backend.hub.cache import blob_path
 from backend.hub.queue import Queue
 from backend.hub.worker import Worker
 
+SIZE = len(DATA)
+
 
 @pytest.fixture
 def database(home):
@@ -33,7 +35,7 @@ def queue(database):
     return Queue(database)
 
 
-def model(hub, name, size=len(DATA)):
+def model(hub, name, size=SIZE):
     hub.add(Repo(f"own/{name}", {FILE: pseudo_random(size, sum(name.encode()))}))
     return order(f"own/{name}")
 
@@ -245,6 +247,6 @@ def test_what_is_done_is_listed_last_and_not_for_ever(hub, queue, database):
     listed = queue.items()
     assert listed[0].id == waiting.id
     assert len(listed) == 51
+    database.close()
     with pytest.raises(SternaError):
-        database.close()
         queue.items()
