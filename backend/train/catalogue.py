@@ -83,14 +83,14 @@ def trainable_in(technique: Technique, matrix: Matrix) -> int:
             return r * (matrix.inputs + matrix.outputs) + magnitude
 
 
-def stored_in(technique: Technique, matrix: Matrix) -> int:
-    """Return how many numbers a saved adapter keeps for one matrix (VeRA's shared pair aside)."""
+def kept_in(technique: Technique, matrix: Matrix) -> int:
+    """Return how many numbers of the adapter are in memory for one matrix (VeRA's shared pair aside)."""
     r = technique.rank
     match technique.name:
         case "lora-fa":
             return r * (matrix.inputs + matrix.outputs)
         case "delta-lora" if technique.update_ratio:
-            return 2 * r * (matrix.inputs + matrix.outputs)
+            return 2 * r * (matrix.inputs + matrix.outputs)  # and the snapshot
         case _:
             return trainable_in(technique, matrix)
 

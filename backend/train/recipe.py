@@ -202,6 +202,18 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
+def from_dict(plain: dict[str, Any]) -> Recipe:
+    """Return the recipe of plain values, checked. Raises SternaError `bad_recipe`."""
+    try:
+        recipe = msgspec.convert(plain, Recipe)
+    except msgspec.ValidationError as error:
+        raise SternaError(
+            "bad_recipe", f"This is no recipe: {error}.", "See `sterna train --help`."
+        ) from error
+    check(recipe)
+    return recipe
+
+
 def check(recipe: Recipe) -> None:
     """Refuse numbers that make no sense, each with its key. Raises SternaError `bad_recipe`."""
     t, s, d = recipe.technique, recipe.schedule, recipe.data

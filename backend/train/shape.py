@@ -4,6 +4,7 @@ Read from a Hugging Face `config.json` (`config_shape`) or from the header of a 
 Everything that is told before a run begins (trainable parameters, memory, time) is counted from this.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -171,6 +172,38 @@ GGUF_MODULES = {
 TERNARY_TYPES = frozenset(("I2_S", "TQ1_0", "TQ2_0"))
 
 
+@dataclass(slots=True)
+class _Read:
+    """What the tensors of a file say. `widths`: (inputs, outputs) of every matrix by module."""
+
+    widths: dict[str, list[tuple[int, int]]]
+    biased: set[str]
+    ternary: int = 0
+    matrices: int = 0
+    rest: int = 0
+    vocab: int = 0
+    hidden: int = 0
+    tied: bool = True
+
+    def add(self, name: str, shape: tuple[int, ...], type_name: str) -> None:
+        """Take up a tensor."""
+        stem, _, part = name.rpartition(".")
+        module = GGUF_MODULES.get(stem.rpartition(".")[2])
+        if name.startswith("blk.") and module and part == "weight" and len(shape) == 2:
+            self.widths.setdefault(module, []).append((shape[0], shape[1]))
+            self.ternary += type_name in TERNARY_TYPES
+            self.matrices += 1
+            return
+        if name.startswith("rope_"):
+            return  # constants, no parameters
+        if name.startswith("blk.") and module and part == "bias":
+            self.biased.add(module)
+        if name == "token_embd.weight" and len(shape) == 2:
+            self.hidden, self.vocab = shape
+        self.tied = self.tied and name != "output.weight"
+        self.rest += math.prod(shape)
+
+
 def gguf_shape(
     arch: str,
     tensors: Iterable[tuple[str, tuple[int, ...], str]],
@@ -181,62 +214,40 @@ def gguf_shape(
     `tensors`: name, shape in ggml's order, type name of each. `numbers`: layers, heads, kv_heads,
     head_width, context of the header. Raises SternaError `unsupported_arch`, `corrupt`.
     """
-    widths: dict[str, list[tuple[int, int]]] = {}
-    ternary = matrices_total = 0
-    rest = vocab = hidden = 0
-    tied = True
-    biased = set()
-    for name, shape, type_name in tensors:
-        leaf = name.removesuffix(".weight").rpartition(".")[2]
-        elements = 1
-        for n in shape:
-            elements *= n
-        if (
-            name.startswith("blk.")
-            and name.endswith(".weight")
-            and len(shape) == 2
-            and leaf in GGUF_MODULES
-        ):
-            widths.setdefault(GGUF_MODULES[leaf], []).append((shape[0], shape[1]))
-            ternary += type_name in TERNARY_TYPES
-            matrices_total += 1
-            continue
-        if name.startswith("blk.") and name.endswith(".bias"):
-            biased.add(GGUF_MODULES.get(name.removesuffix(".bias").rpartition(".")[2], ""))
-        if name == "token_embd.weight" and len(shape) == 2:
-            hidden, vocab = shape
-        if name.startswith("rope_"):
-            continue  # constants, no parameters
-        tied = tied and name != "output.weight"
-        rest += elements
-    if not widths or not hidden:
+    read = _Read({}, set())
+    for tensor in tensors:
+        read.add(*tensor)
+    _check_widths(arch, read)
+    heads = numbers.get("heads") or 1
+    matrices = tuple(
+        Matrix(module, *each[0], len(each), module in read.biased)
+        for module, each in read.widths.items()
+    )
+    return ModelShape(
+        family=arch,
+        layers=numbers.get("layers") or max(len(each) for each in read.widths.values()),
+        hidden=read.hidden,
+        feed_forward=next((m.inputs for m in matrices if m.module == "down_proj"), 4 * read.hidden),
+        heads=heads,
+        kv_heads=numbers.get("kv_heads") or heads,
+        head_width=numbers.get("head_width") or max(read.hidden // heads, 1),
+        vocab=read.vocab,
+        context=numbers.get("context") or 2048,
+        tied=read.tied,
+        matrices=matrices,
+        rest=read.rest,
+        ternary=read.ternary > read.matrices // 2,
+    )
+
+
+def _check_widths(arch: str, read: _Read) -> None:
+    if not read.widths or not read.hidden:
         raise SternaError(
             "unsupported_arch",
             f"The layers of this {arch or 'file'} are not made of matrices that Sterna can train.",
             "Take a dense model: llama, qwen2, qwen3, gemma, mistral, phi3, bitnet.",
         )
-    if any(len(set(each)) > 1 for each in widths.values()):
+    if any(len(set(each)) > 1 for each in read.widths.values()):
         raise SternaError(
             "unsupported_arch", "The layers of this model differ in width.", "Take another model."
         )
-    heads = numbers.get("heads") or 1
-    head_width = numbers.get("head_width") or max(hidden // heads, 1)
-    matrices = tuple(
-        Matrix(module, *each[0], len(each), module in biased) for module, each in widths.items()
-    )
-    wide = next((m.inputs for m in matrices if m.module == "down_proj"), 4 * hidden)
-    return ModelShape(
-        family=arch,
-        layers=numbers.get("layers") or max(len(each) for each in widths.values()),
-        hidden=hidden,
-        feed_forward=wide,
-        heads=heads,
-        kv_heads=numbers.get("kv_heads") or heads,
-        head_width=head_width,
-        vocab=vocab,
-        context=numbers.get("context") or 2048,
-        tied=tied,
-        matrices=matrices,
-        rest=rest,
-        ternary=ternary > matrices_total // 2,
-    )

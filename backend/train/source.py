@@ -12,7 +12,11 @@ from backend.gguf import describe, open_gguf, require_model
 from backend.train.shape import ModelShape, config_shape, gguf_shape
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
-_WEIGHTS = ("*.json", "*.safetensors", "*.jinja")
+_PARTS = {  # of a repository, by what is needed of it
+    "shape": ("config.json",),
+    "words": ("*.json", "*.jinja"),
+    "weights": ("*.json", "*.jinja", "*.safetensors"),
+}
 _CONFIG = 4 << 20  # bytes of a config.json that are believed
 
 
@@ -35,8 +39,9 @@ class Source:
         return [p for p in names if p.suffix in (".safetensors", ".json", ".jinja") and p.is_file()]
 
 
-def find(text: str, *, weights: bool = True) -> Source:
-    """Return the base that a text means; fetches a repository, without `weights` only its description.
+def find(text: str, need: str = "weights") -> Source:
+    """Return the base that a text means. Of a repository only what is needed is fetched: its `shape`,
+    its `words` or its `weights`.
 
     Raises SternaError: not_found, ambiguous, not_a_model, offline, gated.
     """
@@ -57,7 +62,7 @@ def find(text: str, *, weights: bool = True) -> Source:
         name = text.partition("@")[0]
         if error.kind != "not_found" or not _REPO.fullmatch(name) or path.exists():
             raise
-        return _fetch(text, weights)
+        return _fetch(text, need)
     if found.is_dir():
         return Source("folder", found.resolve(), found.resolve().name)
     return Source("gguf", found, found.name)
@@ -97,7 +102,7 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _fetch(text: str, weights: bool) -> Source:
+def _fetch(text: str, need: str) -> Source:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -112,7 +117,7 @@ def _fetch(text: str, weights: bool) -> Source:
             snapshot_download(
                 name,
                 revision=revision or None,
-                allow_patterns=list(_WEIGHTS) if weights else ["config.json"],
+                allow_patterns=list(_PARTS[need]),
             )
         )
     except GatedRepoError as error:

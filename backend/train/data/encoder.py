@@ -168,6 +168,14 @@ class Encoder:
         return ids
 
 
+def encoder_for(kind: str, path: Path, template: str = "auto") -> Encoder:
+    """Return the encoder of a base: a `gguf` file or a folder; `template` none: prompts are plain."""
+    made = gguf_encoder(path) if kind == "gguf" else folder_encoder(path)
+    if template == "none":
+        made.template = None
+    return made
+
+
 def gguf_encoder(path: Path) -> Encoder:
     """Return the encoder of a GGUF file. Raises SternaError."""
     with open_gguf(path) as file:

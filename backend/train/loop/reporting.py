@@ -8,6 +8,7 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from backend.train.loop import memory
 from backend.train.loop.trainer import Tuner
 from backend.train.recipe import Recipe
 from backend.train.run.control import Wish
@@ -22,6 +23,7 @@ class Reporter(TrainerCallback):
     def __init__(self, tuner: Tuner, recipe: Recipe, log: EventLog) -> None:
         self._tuner, self._recipe, self._log = tuner, recipe, log
         self._process = psutil.Process()
+        self._device = torch.device(tuner.args.device)
         self._since = time.monotonic()
         self._from: tuple[int, float] | None = None  # the first step that ended here, and when
         self._tokens = 0
@@ -30,6 +32,7 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Start the clock."""
+        memory.reset_peak(self._device)
         self._since = time.monotonic()
 
     def on_step_end(
@@ -86,7 +89,7 @@ class Reporter(TrainerCallback):
             tokens_per_second=speed,
             eta_s=left,
             rss=self._process.memory_info().rss,
-            gpu=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+            peak=memory.peak(self._device),
         )
 
 

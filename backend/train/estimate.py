@@ -1,0 +1,175 @@
+"""What a run will take, told before it begins: parameters, memory, time, the largest batch.
+
+Needs a recipe and the shape of its base, no weights and no PyTorch.
+"""
+
+import math
+from dataclasses import dataclass
+
+from backend.machine import available_memory, physical_cores
+from backend.train import catalogue, costs, defaults
+from backend.train.recipe import Recipe
+from backend.train.shape import ModelShape, chosen
+from backend.train.speed import flops_per_second
+
+RUNTIME = 560 << 20  # Python with PyTorch, transformers, peft and trl, before any model
+_STARTUP_S = 12.0  # loading them
+_SAVED_BYTES = 4  # of a number in a saved adapter
+_STATE_BYTES = 8  # AdamW's two moments
+_OVERHEAD_S = 0.004  # of a layer in a batch, whatever its size
+_LARGEST = 1 << 12
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """The data as far as costs go: sequences, the longest and the mean length in tokens.
+
+    `assumed`: nothing is known of the data.
+    """
+
+    count: int
+    longest: int
+    mean: float
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes, seconds. `peak_memory` is the sum of its parts, what the libraries take included."""
+
+    trainable_parameters: int
+    adapter_bytes: int
+    runtime: int
+    weights: int
+    learning: int  # adapter, gradients and moments
+    activations: int
+    loss: int
+    steps: int
+    seconds: float
+    largest_batch: int
+    available: int
+
+    @property
+    def peak_memory(self) -> int:
+        """The most memory at once."""
+        return self.runtime + self.weights + self.learning + self.activations + self.loss
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is that much now."""
+        return self.peak_memory <= self.available
+
+
+def assumed(recipe: Recipe) -> Sequences:
+    """Return the data that is reckoned with where none is known: 1000 rows as long as may be."""
+    length = recipe.data.max_length
+    return Sequences(1000, length, length, assumed=True)
+
+
+def estimate(
+    recipe: Recipe, shape: ModelShape, data: Sequences, *, available: int | None = None
+) -> Estimate:
+    """Reckon. `available`: bytes of memory, those that are free now unless given."""
+    recipe = defaults.before(recipe, shape)
+    t, s = recipe.technique, recipe.schedule
+    trainable = catalogue.trainable(t, shape)
+    free = available_memory() if available is None else available
+    fixed = RUNTIME + weight_bytes(recipe, shape) + learning_bytes(recipe, shape, trainable)
+    activations, loss = _batch_bytes(recipe, shape, data, s.batch)
+    count = data.count if not recipe.data.packing else _packed(data, recipe.data.max_length)
+    steps = defaults.steps(recipe, count)
+    return Estimate(
+        trainable_parameters=trainable,
+        adapter_bytes=adapter_bytes(recipe, shape),
+        runtime=RUNTIME,
+        weights=weight_bytes(recipe, shape),
+        learning=learning_bytes(recipe, shape, trainable),
+        activations=activations,
+        loss=loss,
+        steps=steps,
+        seconds=_seconds(recipe, shape, data, steps, trainable),
+        largest_batch=_largest(recipe, shape, data, free - fixed),
+        available=free,
+    )
+
+
+def weight_bytes(recipe: Recipe, shape: ModelShape) -> int:
+    """Return the bytes of the frozen weights as training holds them."""
+    layers = sum(m.weights for m in shape.matrices)
+    if recipe.technique.name == "sft":
+        return 4 * shape.params
+    each = 2 if recipe.base.dtype == "bfloat16" else 4
+    if recipe.base.load_in_4bit:
+        return round(layers * 0.516) + each * shape.rest  # NF4 with doubly quantised scales
+    if shape.ternary:
+        return layers // 4 + each * shape.rest
+    return each * shape.params
+
+
+def learning_bytes(recipe: Recipe, shape: ModelShape, trainable: int) -> int:
+    """Return the bytes of what learns beside the weights: itself, its gradient and its moments."""
+    moved = trainable * (_SAVED_BYTES + _STATE_BYTES)
+    return moved if recipe.technique.name == "sft" else moved + adapter_bytes(recipe, shape)
+
+
+def adapter_bytes(recipe: Recipe, shape: ModelShape) -> int:
+    """Return the size of what is saved."""
+    t = recipe.technique
+    if t.name == "sft":
+        return 4 * shape.params
+    matrices = chosen(shape, t.targets)
+    numbers = sum(catalogue.kept_in(t, m) * m.count for m in matrices)
+    return _SAVED_BYTES * (numbers + catalogue.shared(t, matrices))
+
+
+def _batch_bytes(recipe: Recipe, shape: ModelShape, data: Sequences, batch: int) -> tuple[int, int]:
+    """Return (activations and what is in flight, the loss) of one batch."""
+    longest = recipe.data.max_length if recipe.data.packing else data.longest
+    tokens = batch * min(longest, recipe.data.max_length)
+    layer = costs.layer_floats(shape, recipe.technique)
+    one = tokens * (layer.floats * 4 + layer.mask_bytes)
+    if recipe.schedule.gradient_checkpointing:
+        kept = tokens * shape.hidden * 4 * shape.layers + one
+    else:
+        kept = one * shape.layers
+    edges = tokens * shape.hidden * 4 * 3  # embeddings, the last norm and its gradient
+    mask = batch * min(longest, recipe.data.max_length) ** 2
+    in_flight = costs.layer_work(shape, tokens)
+    loss = max(costs.tile_bytes(shape, tokens), in_flight)
+    return round(kept + edges + mask), loss
+
+
+def _largest(recipe: Recipe, shape: ModelShape, data: Sequences, room: int) -> int:
+    """Return the largest batch that fits into `room` bytes, 0 where not even one does."""
+
+    def fits(batch: int) -> bool:
+        return sum(_batch_bytes(recipe, shape, data, batch)) <= room
+
+    low, high = 0, _LARGEST
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _seconds(
+    recipe: Recipe, shape: ModelShape, data: Sequences, steps: int, trainable: int
+) -> float:
+    s = recipe.schedule
+    rows = steps * s.batch * s.accumulation
+    tokens = rows * (recipe.data.max_length if recipe.data.packing else data.mean)
+    each = costs.flops_per_token(
+        shape,
+        recipe.technique,
+        data.mean,
+        trainable,
+        checkpointing=s.gradient_checkpointing,
+    )
+    cores = s.threads or physical_cores()
+    work = tokens * each / flops_per_second(cores)
+    batches = steps * s.accumulation
+    return _STARTUP_S + work + batches * shape.layers * _OVERHEAD_S
+
+
+def _packed(data: Sequences, length: int) -> int:
+    return max(1, math.ceil(data.count * data.mean / length))
