@@ -18,12 +18,12 @@ from trl.trainer.sft_config import SFTConfig
 from backend.errors import SternaError
 from backend.train import defaults
 from backend.train import recipe as recipes
-from backend.train.bases import device_of, dtype_of, encoder_of, load_base
+from backend.train.bases import device_of, dtype_of, load_base
 from backend.train.data import hub
-from backend.train.data.encoder import Encoder
+from backend.train.data.encoder import Encoder, encoder_for
 from backend.train.data.prepare import Prepared, prepare
 from backend.train.data.preview import preview
-from backend.train.loop import store
+from backend.train.loop import memory, store
 from backend.train.loop.answering import answers, prompts_of
 from backend.train.loop.reporting import Best, Listener, Reporter, Sampler
 from backend.train.loop.trainer import Tuner
@@ -71,7 +71,7 @@ class Session:
             )
         self.recipe = defaults.before(self.recipe, shape)
         chosen(shape, self.recipe.technique.targets)
-        encoder = encoder_of(self.recipe, source)
+        encoder = encoder_for(source.kind, source.path, self.recipe.data.template)
         try:
             return self._train(source, encoder)
         finally:
@@ -84,6 +84,9 @@ class Session:
         self._phase("loading", "loading the base")
         torch.set_num_threads(self.recipe.schedule.threads)
         device = device_of(self.recipe)
+        if device.type == "cpu":
+            memory.small_tiles()
+            memory.give_back_at_once()
         base = load_base(self.recipe, source, device)
         way = technique(self.recipe.technique)
         torch.manual_seed(self.recipe.schedule.seed)
@@ -255,6 +258,7 @@ class Session:
             best_step=best,
             best_loss=tuner.progress.get("best_loss"),
             trainable_parameters=count_trainable(tuner.plain_model),
+            peak=memory.peak(device_of(self.recipe)),
             bytes=sum(p.stat().st_size for p in self.folder.adapter.glob("*.safetensors")),
         )
 

@@ -7,7 +7,6 @@ from backend.errors import SternaError
 from backend.train.bases.folder import load_folder
 from backend.train.bases.gguf import load_gguf
 from backend.train.bases.ternary import MasterLinear, TernaryLinear
-from backend.train.data.encoder import Encoder, folder_encoder, gguf_encoder
 from backend.train.recipe import Recipe
 from backend.train.source import Source
 
@@ -62,14 +61,6 @@ def load_base(recipe: Recipe, source: Source, device: torch.device) -> PreTraine
             "Take LoRA without it.",
         )
     return model
-
-
-def encoder_of(recipe: Recipe, source: Source) -> Encoder:
-    """Return tokenizer and template of a base. Raises SternaError."""
-    made = gguf_encoder(source.path) if source.kind == "gguf" else folder_encoder(source.path)
-    if recipe.data.template == "none":
-        made.template = None
-    return made
 
 
 def is_ternary(model: torch.nn.Module) -> bool:

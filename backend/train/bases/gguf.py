@@ -5,7 +5,6 @@ The numbers come from the engine's reading of the header (`backend.inference.hyp
 same model. Ternary matrices of one scale become frozen `TernaryLinear`s, all others float.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +21,10 @@ from backend.inference.hyper import Hyper, read_hyper
 from backend.inference.tokenizer.vocabulary import read_vocabulary
 from backend.train.bases.ternary import TernaryLinear
 from backend.train.shape import TERNARY_TYPES
+from backend.train.tensor_names import NORMS_LESS_ONE, Floats, from_pairs, module_of, paired
 from ext.quants import dequantise, row_bytes
 
-Floats = npt.NDArray[np.float32]
 _GATES = {"silu": "silu", "relu2": "relu2", "gelu": "gelu_pytorch_tanh"}
-_PARTS = {
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_qkv": "self_attn.qkv_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "attn_sub_norm": "self_attn.attn_sub_norm",
-    "ffn_sub_norm": "mlp.ffn_sub_norm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-}
-_FUSED = {"ffn_up": "mlp.gate_up_proj"}  # Phi 3
-_POST_NORMS = {  # Gemma 2 and 3
-    "post_attention_norm": "post_attention_layernorm",
-    "ffn_norm": "pre_feedforward_layernorm",
-    "post_ffw_norm": "post_feedforward_layernorm",
-}
-_WHOLE = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
-_LAYER = re.compile(r"blk\.(\d+)\.([a-z_]+)\.(weight|bias|scale)")
 
 
 def load_gguf(path: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -69,27 +40,6 @@ def load_gguf(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     model.name_or_path = model.config.name_or_path = str(path)
     model.requires_grad_(False)
     return model
-
-
-def part_name(hyper: Hyper, tensor: str) -> str | None:
-    """Return the path in transformers of a tensor without its ending, None where there is none."""
-    if tensor in _WHOLE:
-        return _WHOLE[tensor]
-    match = re.fullmatch(r"blk\.(\d+)\.([a-z_]+)", tensor)
-    if match is None:
-        return None
-    names = dict(_PARTS)
-    if hyper.traits.post_norms:
-        names |= _POST_NORMS
-    if hyper.arch == "phi3":
-        names |= _FUSED
-    part = names.get(match[2])
-    return part and f"model.layers.{match[1]}.{part}"
-
-
-def interleaved(hyper: Hyper) -> bool:
-    """Whether the file keeps rows of q and k as consecutive rotary pairs, unlike transformers."""
-    return not hyper.traits.neox
 
 
 def _config(h: Hyper, file: GGUFFile) -> dict[str, Any]:
@@ -193,12 +143,11 @@ def _rope(h: Hyper, file: GGUFFile) -> dict[str, Any]:
 
 def _fill(model: PreTrainedModel, file: GGUFFile, h: Hyper, dtype: torch.dtype) -> None:
     """Put every tensor of the file in its place; none may be left over on either side."""
-    minus_one = h.arch in ("gemma", "gemma2", "gemma3")  # transformers keeps norms less one
     for name in file.tensors:
         if name.startswith("rope_f"):
             continue
         stem, _, ending = name.rpartition(".")
-        path = part_name(h, stem)
+        path = module_of(h.arch, stem)
         if ending == "scale" and f"{stem}.weight" in file.tensors:
             continue  # taken with its weight
         if path is None or ending not in ("weight", "bias"):
@@ -208,10 +157,9 @@ def _fill(model: PreTrainedModel, file: GGUFFile, h: Hyper, dtype: torch.dtype) 
         except AttributeError:
             raise _unknown(name) from None
         values = _values(file, name)
-        heads = {"attn_q": h.heads, "attn_k": h.kv_heads}.get(stem.rpartition(".")[2])
-        if heads and interleaved(h):
-            values = from_pairs(values, heads)
-        if minus_one and "norm" in stem:
+        if paired(h.arch, stem):
+            values = from_pairs(values, h.heads if stem.endswith("attn_q") else h.kv_heads)
+        if h.arch in NORMS_LESS_ONE and "norm" in stem:
             values = values - np.float32(1)
         _put(model, path, module, ending, values, file, name, dtype)
     left = [name for name, p in model.named_parameters() if p.is_meta]
@@ -282,20 +230,6 @@ def _vector(file: GGUFFile, name: str) -> Floats:
     if name not in file.tensors:
         raise SternaError("corrupt", f"The file lacks {name}.", "Download the model again.")
     return _values(file, name).reshape(-1)
-
-
-def from_pairs(rows: Floats, heads: int) -> Floats:
-    """Put the rows of each head from consecutive rotary pairs into two halves."""
-    each = rows.shape[0] // heads
-    split = rows.reshape(heads, each // 2, 2, *rows.shape[1:])
-    return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(rows.shape)
-
-
-def to_pairs(rows: Floats, heads: int) -> Floats:
-    """Undo `from_pairs`."""
-    each = rows.shape[0] // heads
-    split = rows.reshape(heads, 2, each // 2, *rows.shape[1:])
-    return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(rows.shape)
 
 
 def _set_angles(model: PreTrainedModel, file: GGUFFile, h: Hyper) -> None:

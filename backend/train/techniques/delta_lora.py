@@ -49,12 +49,13 @@ class DeltaLora(Lora):
                 moving.a, moving.b = m.a.detach().clone(), m.b.detach().clone()
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return lambda and the snapshot: a checkpoint says all that was learned."""
         state = {}
         for m in adapted(model):
             moving = _moving(m)
             if moving.a is not None and moving.b is not None:
                 state[f"{m.path}.a"], state[f"{m.path}.b"] = moving.a, moving.b
-        return state
+        return state and {"update_ratio": torch.tensor(self.spec.update_ratio), **state}
 
     def load_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
         for m in adapted(model):

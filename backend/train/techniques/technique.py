@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 
 from backend.train.recipe import Technique as Spec
@@ -74,7 +75,10 @@ class Technique:
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was learned as peft (or transformers) reads it."""
-        model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+        if isinstance(model, PeftModel):  # embeddings never learn here; peft would look for them
+            model.save_pretrained(str(folder), save_embedding_layers=False)
+        else:
+            model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
 
 
 def count_trainable(model: nn.Module) -> int:

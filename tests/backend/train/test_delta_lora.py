@@ -158,7 +158,7 @@ def test_resumed_after_the_snapshot_it_ends_as_if_never_stopped():
     run(whole, way, optimizer, data[:5], 1)
     kept = {n: p.detach().clone() for n, p in whole.named_parameters() if p.requires_grad}
     snapshot = {n: t.clone() for n, t in way.state(whole).items()}
-    assert len(snapshot) == 28
+    assert len(snapshot) == 29
     import copy
 
     states = copy.deepcopy(optimizer.state_dict())
