@@ -28,6 +28,9 @@ VERBS = {
     "eval": "how well a model predicts a text, and how near it is to another",
     "quantize": "write a smaller file of a model",
     "bench": "measure a model's speed beside the machine's limit",
+    "train": "teach a model: six techniques, from a recipe or from arguments",
+    "runs": "training runs: how they do, pause, stop, delete",
+    "export": "what a run learned: an adapter for chat, or merged weights",
     "serve": "serve a model to other programs (OpenAI-compatible)",
     "doctor": "everything a bug report needs, with nothing private",
 }
