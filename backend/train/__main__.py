@@ -23,6 +23,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "warning")
 
 from backend.errors import SternaError
 from backend.train import recipe as recipes
+from backend.train.begin import need_extra
 from backend.train.run.control import Wish, asked, forget
 from backend.train.run.events import EventLog
 from backend.train.run.folder import RunFolder
@@ -67,24 +68,11 @@ def _run(folder: RunFolder, log: EventLog, stop: "_Stop", first: bool) -> int:
 
 
 def _session(folder: RunFolder, recipe: recipes.Recipe, log: EventLog, stop: "_Stop") -> bool:
-    _need_extra()
+    need_extra()
     log.add("phase", name="libraries", text="loading PyTorch")
     from backend.train.session import Session
 
     return Session(folder, recipe, log, lambda: Wish.STOP if stop.asked else asked(folder)).run()
-
-
-def _need_extra() -> None:
-    """Say what is missing before an import fails with a name that tells nobody anything."""
-    from backend import extras
-
-    missing = extras.missing("train")
-    if missing:
-        raise SternaError(
-            "missing_extra",
-            f"Training needs packages that are not installed: {', '.join(missing)}.",
-            "Install them: pip install 'sterna[train]', or press 4 in the app.",
-        )
 
 
 class _Stop:

@@ -1,13 +1,10 @@
 """`sterna train`: teach a model, from a recipe or from arguments that write one."""
 
-import json
-import subprocess
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
 
 from backend.errors import SternaError
+from backend.train import begin
 from backend.train import recipe as recipes
 from backend.train.catalogue import CATALOGUE
 from backend.train.recipe import Recipe
@@ -45,27 +42,17 @@ def run(args: Namespace) -> int:
         return _estimate(args, recipe)
     if args.preview is not None:
         return _preview(args, recipe)
-    _need_extra()
-    if not args.force:
-        _check_memory(recipe)
-    folder = folders.create(
-        recipe.name or folders.suggest_name(recipe.base.model, recipe.technique.name)
-    )
-    recipes.save(recipe, folder.recipe)
-    return _start(args, folder)
+    return _follow_new(args, *begin.begin(recipe, args.processes, force=args.force), 0)
 
 
 def _resume(args: Namespace) -> int:
     folder = folders.find(args.resume)
     recipe = training_options.longer(args, recipes.load(folder.recipe))
-    _need_extra()
-    recipes.save(recipe, folder.recipe)
-    return _start(args, folder)
-
-
-def _start(args: Namespace, folder: RunFolder) -> int:
     offset = folder.events.stat().st_size if folder.events.exists() else 0
-    process = child.start(folder, args.processes)
+    return _follow_new(args, folder, begin.go_on(folder, recipe, args.processes), offset)
+
+
+def _follow_new(args: Namespace, folder: RunFolder, process: begin.Child, offset: int) -> int:
     if args.detach:
         text = f"{folder.name} trains in the background; `sterna runs {folder.name}` tells how it does."
         output.emit(args, {"run": folder.name, "path": str(folder.path), "pid": process.pid}, text)
@@ -75,9 +62,7 @@ def _start(args: Namespace, folder: RunFolder) -> int:
     return _follow(args, folder, process, offset)
 
 
-def _follow(
-    args: Namespace, folder: RunFolder, process: subprocess.Popen[bytes], offset: int
-) -> int:
+def _follow(args: Namespace, folder: RunFolder, process: begin.Child, offset: int) -> int:
     """Tell events until the end. Ctrl-C asks to save and stop; again, it is left to itself."""
     teller = training_lines.Teller(args.json)
     last: Event | None = None
@@ -118,71 +103,15 @@ def _ended(args: Namespace, folder: RunFolder, last: Event | None) -> int:
     return 0
 
 
-def _need_extra() -> None:
-    from backend import extras
-
-    missing = extras.missing("train")
-    if missing:
-        raise SternaError(
-            "missing_extra",
-            f"Training needs packages that are not installed: {', '.join(missing)}.",
-            "Install them: pip install 'sterna[train]', or press 4 in the app.",
-        )
-
-
-def _check_memory(recipe: Recipe) -> None:
-    """Refuse what cannot fit, before anything is loaded."""
-    from backend.train.estimate import assumed, estimate
-    from backend.train.source import find, shape_of
-    from backend.units import human_bytes
-
-    if recipe.base.device not in ("auto", "cpu"):
-        return
-    made = estimate(recipe, shape_of(find(recipe.base.model, "shape")), assumed(recipe))
-    # rows are seldom as long as they may be, so only what cannot fit at all is refused
-    if made.peak_memory - made.activations - made.loss > made.available:
-        raise SternaError(
-            "out_of_memory",
-            f"Training this needs {human_bytes(made.peak_memory)} of memory and "
-            f"{human_bytes(made.available)} is free.",
-            "Take a smaller base or an adapter in place of sft, close programs, or --force it.",
-        )
-
-
-def _look(recipe: Recipe, rows: int, limit: int | None) -> dict[str, Any]:
-    """Return what the data is, as a process of its own finds it. Raises SternaError."""
-    command = [sys.executable, "-P", "-m", "backend.train.look", "--rows", str(rows)]
-    if limit is not None:
-        command += ["--limit", str(limit)]
-    done = subprocess.run(
-        command,
-        input=json.dumps(recipes.as_dict(recipe)),
-        capture_output=True,
-        text=True,
-        env=child.environment(),
-        check=False,
-    )
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        raise SternaError(
-            "internal", "The data could not be looked at.", done.stderr.strip()[-300:]
-        ) from None
-    if "error" in answer:
-        raise SternaError(**answer["error"])
-    return answer
-
-
 def _estimate(args: Namespace, recipe: Recipe) -> int:
-    from backend.train.estimate import Sequences, assumed, estimate
+    from backend.train.estimate import assumed, estimate
+    from backend.train.looking import ENOUGH, look, sequences
     from backend.train.source import find, shape_of
 
     shape = shape_of(find(recipe.base.model, "shape"))
     data = assumed(recipe)
     if recipe.data.path:
-        seen = _look(recipe, 0, 2000)
-        count = max(1, round(seen["train"] * seen["rows_total"] / max(1, seen["rows"])))
-        data = Sequences(count, seen["longest"], seen["tokens"] / max(1, seen["samples_made"]))
+        data = sequences(look(recipe, 0, ENOUGH))
     made = estimate(recipe, shape, data)
     output.emit(
         args, training_lines.estimate_data(made, data), training_lines.estimate_text(made, data)
@@ -193,6 +122,8 @@ def _estimate(args: Namespace, recipe: Recipe) -> int:
 def _preview(args: Namespace, recipe: Recipe) -> int:
     if not recipe.data.path:
         raise SternaError("bad_argument", "A preview needs data.", "Give it with --data.")
-    seen = _look(recipe, args.preview, None)
+    from backend.train.looking import look
+
+    seen = look(recipe, args.preview, None)
     output.emit(args, seen, training_lines.preview_text(seen))
     return 0

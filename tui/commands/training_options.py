@@ -2,11 +2,11 @@
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from backend.errors import SternaError
 from backend.train import recipe as recipes
+from backend.train.begin import absolute
 from backend.train.recipe import Base, Data, Recipe
 
 # Argument, table and key of the recipe, type or None for a switch, help.
@@ -127,8 +127,7 @@ def recipe_of(args: Namespace) -> Recipe:
         plain["watch"]["prompts"] = args.prompt
     if args.name:
         plain["name"] = args.name
-    recipe = recipes.from_dict(plain)
-    return _absolute(recipe)
+    return absolute(recipes.from_dict(plain))
 
 
 def longer(args: Namespace, recipe: Recipe) -> Recipe:
@@ -153,17 +152,6 @@ def _apply(plain: dict[str, Any], given: dict[str, Any]) -> None:
     for flag, table, key, _, _ in _OPTIONS:
         if _dest(flag) in given:
             plain[table][key] = given[_dest(flag)]
-
-
-def _absolute(recipe: Recipe) -> Recipe:
-    """Let paths mean the same wherever the run's process stands."""
-    plain = recipes.as_dict(recipe)
-    for table, key in (("base", "model"), ("data", "path"), ("data", "validation_path")):
-        text = plain[table][key]
-        path = Path(text).expanduser() if text else None
-        if path is not None and path.exists():
-            plain[table][key] = str(path.resolve())
-    return recipes.from_dict(plain)
 
 
 def _dest(flag: str) -> str:
