@@ -22,7 +22,7 @@ def whole_file(path: Path, expected: int) -> Iterator[BinaryIO]:
     has no name at all, so that even a killed program leaves nothing behind. Raises SternaError
     disk_full, not_found, unwritable.
     """
-    _check_place(path, expected)
+    check_place(path, expected)
     hidden = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
         descriptor, named = _open(hidden)
@@ -46,7 +46,8 @@ def whole_file(path: Path, expected: int) -> Iterator[BinaryIO]:
                 hidden.unlink()
 
 
-def _check_place(path: Path, expected: int) -> None:
+def check_place(path: Path, expected: int) -> None:
+    """Raise SternaError where no file of `expected` bytes can be written to `path`."""
     if path.is_dir():
         raise SternaError("unwritable", f"{path} is a folder.", "Give the name of a file.")
     if not path.parent.is_dir():

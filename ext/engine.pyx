@@ -22,6 +22,11 @@ cdef const void *_array(list held, values, type, shape) except NULL:
     return &view[0]
 
 
+cdef double *_sums(double[:, ::1] array):
+    """Return where an array lies; whoever asks keeps it."""
+    return &array[0, 0]
+
+
 cdef class Engine(Steps):
     """A program of steps that can be run."""
 
@@ -29,9 +34,11 @@ cdef class Engine(Steps):
     cdef dict side_arrays  # by step, what its side points into
     cdef readonly size_t side_bytes  # that a token reads of adapters, one row of a table left out
     cdef int widest_side
+    cdef dict sums  # by step, what is watched
 
     def __init__(self, int threads, int max_tokens):
         self.side_arrays = {}
+        self.sums = {}
 
     def __dealloc__(self):
         free(self.sides)
@@ -145,6 +152,33 @@ cdef class Engine(Steps):
             with nogil:
                 for at in range(min(positions, cache.c.capacity)):
                     cache_keep(self.p.kernels, &cache.c, &noise[at % 64], at)
+
+    def watch(self):
+        """From now on add up the squares of what goes into all products, over the tokens that are run.
+
+        Products with a side path are left out.
+        """
+        cdef int i
+        cdef Step *s
+        cdef Experts *e
+        for i in range(self.p.count):
+            s = &self.p.steps[i]
+            if s.kind == STEP_LINEAR:
+                self.sums[i] = (np.zeros((1, s.matrix[0].cols)),)
+                s.squares = _sums(self.sums[i][0])
+            elif s.kind == STEP_EXPERTS:
+                e = <Experts *>s.experts
+                self.sums[i] = (np.zeros((e.count, s.width)), np.zeros((e.count, e.width)), np.zeros((1, e.count), np.int64))
+                e.squares, e.inner_squares = _sums(self.sums[i][0]), _sums(self.sums[i][1])
+                e.seen = <int64_t *>_sums(self.sums[i][2].view(np.float64))
+
+    def watched(self, int step):
+        """Return the sums since `watch`, float64: () for a step that has none.
+
+        `linear`: squares of the input [1, columns]. `experts`: those of the input of gate and up
+        [experts, columns], of down [experts, columns], and the tokens of each expert [1, experts].
+        """
+        return tuple(array.astype(np.float64) for array in self.sums.get(step, ()))
 
     def seconds(self):
         """Return the time spent so far by kind of step."""

@@ -136,6 +136,9 @@ cdef extern from "kernels/program.h" nogil:
         const Matrix **up
         const Matrix **down
         Counts *counts
+        double *squares
+        double *inner_squares
+        int64_t *seen
 
     ctypedef struct Group:
         pass
@@ -168,6 +171,7 @@ cdef extern from "kernels/program.h" nogil:
         const float *bias[3]
         const Matrix *matrix[3]
         int outputs, width
+        double *squares
         int out_width[3]
         const float *weight
         const float *branch

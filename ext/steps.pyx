@@ -313,7 +313,7 @@ cdef class Steps:
                 str kind):
         """x += for each token the sum of `used` experts' down(act(gate n) * (up n)), n the input that was prepared.
 
-        Matrices by expert. The experts with the greatest logits are chosen, their weights are the softmax of
+        Matrices by expert. Return the number of the step. The experts with the greatest logits are chosen, their weights are the softmax of
         all logits, made to sum to one if `normalise`, times `scale`; act as in `glu`.
         """
         cdef Step *s = self._step(STEP_EXPERTS)
@@ -341,6 +341,7 @@ cdef class Steps:
         floats = bool((e.gate[0].form | e.up[0].form | e.down[0].form) & ACT_FLOAT)
         before = self.routing or (0, 0, 0, 0, False)
         self.routing = tuple(map(max, before, (count, used, width, x.width, floats)))
+        return self.p.count - 1
 
     def finish(self, int vocab):
         """Allocate what the steps share. Afterwards the program can run."""

@@ -6,6 +6,7 @@ times calls; then int32 chunks and the name of the text). Written as GGUF.
 """
 
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from backend.gguf.file import GGUFFile, open_gguf
 from backend.gguf.header import MAGIC
 from backend.gguf.writing import Blueprint, encode, write_gguf
 
+_EXPERT = re.compile(r"(blk\.\d+\.ffn_\w+)\.(\d+)\.weight")
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 _INT = struct.Struct("<i")
 _MAX_ENTRIES, _MAX_NAME = 1 << 16, 256
@@ -44,7 +46,7 @@ class Importance:
 
         Raises SternaError `bad_imatrix` where the entry is of another model.
         """
-        entry = self.entries.get(name)
+        entry = self._entry(name)
         if entry is None:
             return None
         matrices = shape[2] if len(shape) > 2 else 1
@@ -59,6 +61,14 @@ class Importance:
         known = np.divide(entry, mean, out=np.ones(entry.shape), where=mean > 0)
         weights: Array = np.maximum(known, _FLOOR).astype(np.float32)
         return weights
+
+    def _entry(self, name: str) -> Array | None:
+        """Older files have a tensor for each expert."""
+        one = _EXPERT.fullmatch(name)
+        entry = self.entries.get(f"{one[1]}_exps.weight" if one else name)
+        if one and entry is not None and int(one[2]) < len(entry):
+            return entry[int(one[2]) :][:1]
+        return self.entries.get(name)
 
     def told(self) -> dict[str, bytes]:
         """Return metadata for a file that was quantised by it."""

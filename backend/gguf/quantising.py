@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend import mixes, quants
 from backend.errors import SternaError
+from backend.files import check_place
 from backend.gguf.card import describe, require_model
 from backend.gguf.file import GGUFFile, open_gguf
 from backend.gguf.file_rows import FileRows, Files
@@ -104,11 +105,7 @@ def quantise(
     """
     quant, out = known(quant), Path(out)
     with open_gguf(source) as file:
-        require_model(file)
-        _refuse_self(file, out)
-        blueprints = plan(file, quant, imatrix=importance is not None)
-        if not requantise:
-            _refuse_quantised(file, blueprints)
+        blueprints = _checked(file, quant, out, importance is not None, requantise)
         pairs = _metadata(file, quant, importance)
         meter = Meter(sum(t.nbytes for t in file.tensors.values()), "bytes", report)
         with Files(file.shards) as files, Workers(threads, meter) as workers:
@@ -119,6 +116,31 @@ def quantise(
             size = write_gguf(out, pairs, blueprints, contents, file.alignment)
     with open_gguf(out) as made:
         return Made(out, size, describe(made).bits_per_weight)
+
+
+def check(
+    source: str | os.PathLike[str],
+    quant: str,
+    out: str | os.PathLike[str],
+    *,
+    requantise: bool = False,
+) -> None:
+    """Raise the SternaError that `quantise` would begin with: for work that must be done before it."""
+    with open_gguf(source) as file:
+        _checked(file, known(quant), Path(out), False, requantise)
+    check_place(Path(out), 0)
+
+
+def _checked(
+    file: GGUFFile, quant: str, out: Path, imatrix: bool, requantise: bool
+) -> list[Blueprint]:
+    """Return the plan of a file that may be quantised; raises SternaError."""
+    require_model(file)
+    _refuse_self(file, out)
+    blueprints = plan(file, quant, imatrix=imatrix)
+    if not requantise:
+        _refuse_quantised(file, blueprints)
+    return blueprints
 
 
 def _contents(

@@ -8,6 +8,7 @@ print(token.text, end="")
 
 from backend.inference.bench import BenchResult, bench
 from backend.inference.evaluation import Evaluation, evaluate
+from backend.inference.importance import collect
 from backend.inference.model import Model, load_model
 from backend.inference.prompt import Prompt, encode_conversation
 from backend.inference.sampling import GenerationReport, Sampling, Token
@@ -21,6 +22,7 @@ __all__ = [
     "Sampling",
     "Token",
     "bench",
+    "collect",
     "encode_conversation",
     "evaluate",
     "load_model",

@@ -39,6 +39,7 @@ class Builder:
         self.x = engine.buffer(h.embedding)  # the residual stream
         self.read = 0  # bytes of weights that a token reads
         self.places: dict[str, list[Place]] = {}  # of each tensor that an adapter may change
+        self.mixtures: dict[str, tuple[int, int]] = {}  # of all experts' matrices: see Graph
         self._branch_weight: Vector | None = None
 
     @cached_property

@@ -66,7 +66,7 @@ def evaluate(
     """
     if against is not None:
         _check_vocabulary(model, against, text[:10_000])
-    pieces = _chunks(model, text, context, chunks)
+    pieces = chunks_of(model, text, context, chunks)
     context = len(pieces[0])
     tally = _Tally()
     models = 1 if against is None else 2
@@ -76,7 +76,8 @@ def evaluate(
     return _result(tally, len(pieces), context, against is not None)
 
 
-def _chunks(model: Model, text: str, context: int, most: int | None) -> list[list[int]]:
+def chunks_of(model: Model, text: str, context: int, most: int | None) -> list[list[int]]:
+    """Return a text as chunks of `context` tokens, the first `most` of them; raises SternaError."""
     if context < _LEAST or context > model.context:
         raise SternaError(
             "bad_argument",

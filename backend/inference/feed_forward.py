@@ -72,7 +72,12 @@ class FeedForward:
             if len(shared) > 3:
                 b.linear([shared[2]], [share])
         scale = e.scale * h.residual_scale
-        b.engine.experts(self._logits, b.x, gate, up, down, e.used, e.normalised, scale, h.gate)
+        step = b.engine.experts(
+            self._logits, b.x, gate, up, down, e.used, e.normalised, scale, h.gate
+        )
+        for inner, name in enumerate(("gate", "down")):
+            b.mixtures[p + f"ffn_{name}_exps.weight"] = step, inner
+        b.mixtures[p + "ffn_up_exps.weight"] = step, 0
         b.read += sum(m.bytes for m in (*gate, *up, *down)) * e.used // e.count
 
         # x += sigmoid(share) * Wdown (act(Wgate n) * Wup n), of the shared expert

@@ -23,7 +23,8 @@ class Graph:
 
     `layer_bytes`: of the weights that a token reads beside the output matrix. `far_after`: tokens beyond
     which the cache must be made anew with other RoPE angles (LongRoPE), 0: never. `places`: where tensors
-    are used that an adapter may change, `shapes`: theirs, (out, in).
+    are used that an adapter may change, `shapes`: theirs, (out, in). `mixtures`: of the matrices of all
+    experts the step, and whether their input is that of the step (0) or within it (1).
     """
 
     logits: Buffer
@@ -32,6 +33,7 @@ class Graph:
     far_after: int
     places: dict[str, list[Place]]
     shapes: dict[str, tuple[int, int]]
+    mixtures: dict[str, tuple[int, int]]
 
 
 def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
@@ -57,7 +59,7 @@ def build(engine: Engine, h: Hyper, w: Weights, context: int, kv: str) -> Graph:
     engine.finish(h.vocab)
     _refuse_unknown(w, h)
     shapes = {name: w.shape(name if name in w else "token_embd.weight") for name in b.places}
-    return Graph(logits, layer_bytes, head, attention.far_after, b.places, shapes)
+    return Graph(logits, layer_bytes, head, attention.far_after, b.places, shapes, b.mixtures)
 
 
 def _refuse_unknown(w: Weights, h: Hyper) -> None:

@@ -23,6 +23,8 @@ from backend.inference.weights import Weights
 from backend.machine import kernel_sets, physical_cores
 from ext.engine import Engine
 
+Sums = npt.NDArray[np.float64]
+
 
 class Model:
     """A loaded model with its KV cache. Not thread-safe, except `cancel`."""
@@ -149,6 +151,26 @@ class Model:
             )
         self._engine.resume()
         yield from self._generate(prompt, sampling)
+
+    # --- for an importance matrix ----------------------------------------------------------------
+
+    def watch_inputs(self) -> None:
+        """From now on add up the squares of what goes into every matrix, over the tokens that are run."""
+        self._engine.watch()
+
+    def input_squares(self) -> dict[str, tuple[Sums, Sums | None]]:
+        """Return the sums by tensor name, float64 [matrices, columns].
+
+        Beside them, where the matrices are experts, how many tokens each had: others had all.
+        """
+        sums: dict[str, tuple[Sums, Sums | None]] = {}
+        for name, places in self._graph.places.items():
+            if watched := self._engine.watched(places[0].step):
+                sums[name] = watched[0], None
+        for name, (step, inner) in self._graph.mixtures.items():
+            watched = self._engine.watched(step)
+            sums[name] = watched[inner], watched[2].reshape(-1)
+        return sums
 
     # --- for measuring -------------------------------------------------------------------------
 

@@ -196,6 +196,7 @@ void step_experts(Program *p, const Step *s, int index)
     route(p, s->experts, index);
     if (p->tokens > 1) gather(p, s, index);
     widen(p, s, index);
+    if (s->experts->squares) observe_experts(p, s, index);
     turn(p, s, index);
     (p->tokens == 1 ? narrow_one : narrow)(p, s, index);
 }

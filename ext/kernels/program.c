@@ -249,6 +249,7 @@ static void linear(Program *p, const Step *s, int index)
     Act a = input(p, s, s->matrix[0]->cols, index);
     a.add = s->add;
     if (s->side) side_down(p, s->side, &a, index);
+    else if (s->squares) observe_linear(p, s, &a, index);
     Chunks c = chunks_of(s, a.tokens);
     pool_open(p->pool, index, c.total, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
@@ -311,8 +312,8 @@ static void run(void *context, Pool *pool, int index)
 
 int program_phases(const Program *p)
 {
-    int phases = 2; /* the output matrix takes three; attention, and products with adapters, two */
-    for (int i = 0; i < p->count; i++) phases += p->steps[i].kind == STEP_EXPERTS ? 7 : 2;
+    int phases = 2; /* the output matrix takes three; attention, and products with adapters or watched, two */
+    for (int i = 0; i < p->count; i++) phases += p->steps[i].kind == STEP_EXPERTS ? 8 : 2;
     return phases;
 }
 

@@ -33,6 +33,10 @@ typedef struct {
     const float *logits; /* [tokens][count] */
     const Matrix **gate, **up, **down; /* [count] */
     Counts *counts;      /* of the run in progress */
+    /* where squares of inputs are added: of gate and up [count][width of the stream], of down [count][width];
+     * and tokens by expert. NULL: they are not */
+    double *squares, *inner_squares;
+    int64_t *seen;
 } Experts;
 
 typedef struct {
@@ -73,6 +77,7 @@ typedef struct {
     const float *bias[MAX_OUTPUTS];
     const Matrix *matrix[MAX_OUTPUTS]; /* LINEAR: products of one input; EMBED: the table */
     int outputs;
+    double *squares;     /* LINEAR: [columns] where the squares of every token's input are added; NULL: they are not */
     int width;           /* of `in` */
     int out_width[MAX_OUTPUTS];
     /* NORM: rms norm with `weight` (NULL: none) times `scale`, then the forms that the next products want.

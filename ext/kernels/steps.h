@@ -10,6 +10,10 @@ void step_rope(Program *p, const Step *s, int index);
 void step_attend(Program *p, const Step *s, int index);
 void step_experts(Program *p, const Step *s, int index);
 
+/* Add the squares of what goes into the products of a step: a phase of its own. */
+void observe_linear(Program *p, const Step *s, const Act *a, int index);
+void observe_experts(Program *p, const Step *s, int index);
+
 /* Rows of one output that a thread takes at once: some 32 kB of weights for one token. */
 int rows_at_once(const Matrix *m, int tokens);
 

@@ -95,6 +95,50 @@ def test_important_columns_lose_less(type, heavy_tailed):
     assert rms(guided[:, important]) < 0.95 * rms(plain[:, important])
 
 
+@pytest.mark.parametrize("type", MADE, ids=name)
+def test_the_weighted_error_is_no_greater_with_importance(type, heavy_tailed):
+    """What an importance matrix is for, in every format; in those without a choice it is the same."""
+    importance = np.random.default_rng(7).gamma(0.3, size=2048).astype(np.float32) + 1e-3
+    blocks = heavy_tailed.reshape(-1, 32 if type in SMALL else 256)
+    sizes = np.sqrt(np.square(blocks).mean(1, keepdims=True) + np.square(blocks))
+    weights = np.sqrt(importance * sizes.reshape(heavy_tailed.shape))
+    plain, guided = (rms(lost(heavy_tailed, type, w) * weights) for w in (None, importance))
+    assert guided <= plain * (1.0001 if type in (Q8_0, MXFP4) else 0.99)
+
+
+def least_error(values, weights, levels):
+    """The least weighted squared error of a block under one scale: every scale where a code turns is tried."""
+    sizes = np.abs(values).max() / np.abs(levels).max()
+    scales = np.concatenate([np.linspace(0.5, 1.6, 600), -np.linspace(0.5, 1.6, 600)]) * sizes
+    codes = levels[np.abs(values[None, :, None] / scales[:, None, None] - levels).argmin(-1)]
+    best = (weights * codes * values).sum(-1) / np.maximum((weights * codes**2).sum(-1), 1e-30)
+    return (weights * (best[:, None] * codes - values) ** 2).sum(-1).min()
+
+
+@pytest.mark.parametrize(
+    ("type", "levels"),
+    [
+        (Type.Q4_0, np.arange(-8, 8)),
+        (Type.Q5_0, np.arange(-16, 16)),
+        (Type.IQ4_NL, gguf.quants.IQ4_NL.kvalues),
+    ],
+    ids=["Q4_0", "Q5_0", "IQ4_NL"],
+)
+def test_near_the_best_that_any_scale_can_do(type, levels, heavy_tailed):
+    """Beside a search of numpy over all scales; the weights are those of the reference, importance * size."""
+    values = heavy_tailed[:4, :512]
+    importance = np.random.default_rng(5).gamma(1.0, size=512).astype(np.float32) + 0.01
+    off = lost(np.ascontiguousarray(values), type, importance).astype(np.float64)
+    ours = theirs = 0.0
+    for row in range(4):
+        for at in range(0, 512, 32):
+            x = values[row, at : at + 32].astype(np.float64)
+            weights = importance[at : at + 32] * np.sqrt(np.square(x).mean() + np.square(x))
+            ours += (weights * off[row, at : at + 32] ** 2).sum()
+            theirs += least_error(x, weights, np.asarray(levels, np.float64))
+    assert ours < 1.02 * theirs
+
+
 @pytest.mark.parametrize("type", [TQ1_0, TQ2_0], ids=name)
 @pytest.mark.parametrize("scale", [0.0123, 1.0, 3e-5, 700.0])
 def test_ternary_weights_stay_what_they_are(type, scale):

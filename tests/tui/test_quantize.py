@@ -10,6 +10,7 @@ import pytest
 from gguf_writing import write_gguf
 from tiny_models import tiny_llama
 
+from backend.gguf import open_gguf
 from tui.cli import main
 
 
@@ -44,6 +45,42 @@ def test_events_for_programs(source, tmp_path, capsys):
     assert done["bytes"] == (tmp_path / "x.gguf").stat().st_size
     assert {p["event"] for p in progress} == {"progress"}
     assert progress[-1]["done"] == progress[-1]["total"]
+
+
+def test_an_importance_matrix_from_a_text(source, tmp_path, capsys):
+    text, kept = tmp_path / "text.txt", tmp_path / "kept.gguf"
+    text.write_text("A tern flies from pole to pole and back. " * 40)
+    first, second, plain = (tmp_path / f"{n}.gguf" for n in range(3))
+    by_text = ["--imatrix", str(text), "--save-imatrix", str(kept), "--chunks", "2"]
+    assert main(["quantize", str(source), "Q3_K_M", str(first), *by_text]) == 0
+    assert "tokens/s" in capsys.readouterr().err
+    assert main(["quantize", str(source), "Q3_K_M", str(second), "--imatrix", str(kept)]) == 0
+    assert main(["quantize", str(source), "Q3_K_M", str(plain)]) == 0
+    with open_gguf(first) as file, open_gguf(second) as again, open_gguf(plain) as without:
+        assert file.string("quantize.imatrix.dataset") == "text.txt"
+        assert file.integer("quantize.imatrix.chunks_count") == 2
+        name = "blk.0.ffn_up.weight"
+        assert bytes(file.data(name)) == bytes(again.data(name)) != bytes(without.data(name))
+
+
+def test_what_would_fail_fails_before_anything_is_collected(source, tmp_path, capsys):
+    small, text = tmp_path / "small.gguf", tmp_path / "text.txt"
+    text.write_text("A tern flies from pole to pole and back. " * 40)
+    assert main(["quantize", str(source), "Q4_0", str(small)]) == 0
+    capsys.readouterr()
+    out = str(tmp_path / "x.gguf")
+    away = str(tmp_path / "nowhere" / "m.gguf")
+    for arguments, kind in (
+        ([str(small), "Q3_K_S", out, "--imatrix", str(text)], "already_quantised"),
+        ([str(source), "Q3_K_S", away, "--imatrix", str(text)], "not_found"),
+        ([str(source), "Q3_K_S", out, "--imatrix", str(text), "--save-imatrix", away], "not_found"),
+        ([str(source), "Q3_K_S", out, "--imatrix", str(text), "--chunks", "0"], "bad_argument"),
+        ([str(source), "Q3_K_S", out, "--imatrix", str(tmp_path / "no.txt")], "not_found"),
+    ):
+        assert main(["quantize", *arguments, "--json"]) == 1
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["error"]["kind"] == kind
+        assert "tokens/s" not in captured.err
 
 
 @pytest.mark.parametrize(

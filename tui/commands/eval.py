@@ -1,17 +1,15 @@
 """`sterna eval MODEL --text FILE`: perplexity, and nearness to a second model."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 
 from backend import settings as configuration
 from backend.errors import SternaError
 from backend.inference import Evaluation, Model, evaluate, load_model
 from backend.inference.evaluation import CONTEXT
 from backend.library import resolve
-from tui.commands import jobs, output
+from tui.commands import jobs, output, texts
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,21 +30,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     jobs.add_arguments(parser)
 
 
-def read_text(name: str) -> str:
-    """Return the text of a file, or of standard input; raises SternaError."""
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
-        return data.decode("utf-8-sig")
-    except OSError as error:
-        raise SternaError(
-            "not_found", f"{name} cannot be read: {error.strerror}.", "Check the path."
-        ) from None
-    except UnicodeDecodeError:
-        raise SternaError(
-            "bad_text", f"{name} is no UTF-8 text.", "Give a plain text file, saved as UTF-8."
-        ) from None
-
-
 def load(name: str, args: Namespace) -> Model:
     """Load a model for chunks of the arguments' size."""
     engine = configuration.load().engine
@@ -62,7 +45,7 @@ def run(args: Namespace) -> int:
     """Load, evaluate, print."""
     if args.chunks is not None and args.chunks < 1:
         raise SternaError("bad_argument", "There is nothing to evaluate.", "Give 1 chunk or more.")
-    text = read_text(args.text)
+    text = texts.read(args.text)
     with jobs.job(args) as report, ExitStack() as closing:
         models = [load(args.model, args)]
         closing.callback(models[0].close)

@@ -6,7 +6,7 @@ import sys
 import threading
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict
 from types import FrameType
 from typing import TypeVar
@@ -64,7 +64,9 @@ def stoppable(work: Callable[[], Result], cancel: Callable[[], None]) -> Result:
         try:
             return future.result()
         except KeyboardInterrupt:
-            cancel()
+            while not future.done():  # a stop between two runs of a model is forgotten by the next
+                cancel()
+                wait([future], timeout=0.05)
             raise
 
 
