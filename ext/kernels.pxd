@@ -11,6 +11,7 @@ cdef extern from "kernels/sterna.h" nogil:
         BLOCK
         SPAN
         PANEL_BYTES
+        PANEL_ROWS
         TYPE_F32
         TYPE_F16
         TYPE_I2_S

@@ -52,7 +52,7 @@ cdef size_t _stride(size_t width):
 
 
 cdef size_t _panel_bytes(size_t tokens):
-    return PANEL_BYTES + tokens * 32 * 4
+    return PANEL_BYTES + tokens * PANEL_ROWS * 4
 
 
 cdef size_t _scratch_floats(size_t need):

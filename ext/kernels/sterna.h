@@ -25,7 +25,8 @@ enum {
 #define TRIT_COLUMNS 20 /* columns in a line of five trits a byte */
 #define TILE_TOKENS 12 /* tokens that a prefill tile takes at once */
 #define PANEL_QUADS 160 /* fours of columns that a panel holds: with its activations, the first-level cache */
-#define PANEL_BYTES (PANEL_QUADS * 128)
+#define PANEL_ROWS 64   /* rows whose panels of unpacked codes lie side by side */
+#define PANEL_BYTES (48 * 1024) /* their room */
 #define BLOCK 32       /* values under one scale in ACT_BLOCK */
 #define SPAN 16        /* values whose codes are summed in ACT_BLOCK: no scale of a weight format is finer */
 
@@ -47,7 +48,7 @@ typedef struct {
     float *block_scale; /* [tile][stride / BLOCK][lane] */
     int32_t *block_sum; /* [tile][stride / SPAN][lane] sum of q */
     uint8_t *panel;     /* room of this thread: PANEL_BYTES, then the sums of the tiles */
-    int32_t *sums;      /* [tiles][TILE_TOKENS][32 rows] */
+    int32_t *sums;      /* [PANEL_ROWS] for each token and TILE_TOKENS more */
 } Act;
 
 typedef struct Matrix Matrix;
