@@ -80,11 +80,12 @@ cdef extern from "kernels/blocks.h" nogil:
     ctypedef struct Format:
         const char *name
         int type
-    enum:
-        SPLIT_COARSE
-        SPLIT_FINE
     const Format *format_of(int type)
-    void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse, uint8_t *fine)
+    bint split_exists(int type)
+    size_t split_coarse_bytes(const Format *f, int cols)
+    size_t split_fine_bytes(const Format *f, int cols)
+    void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse,
+                          uint8_t *fine)
     size_t blocks_group_bytes(const Format *f, int cols)
     void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 

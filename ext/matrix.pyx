@@ -17,7 +17,6 @@ cdef extern from "<sys/mman.h>" nogil:
     int MADV_DONTNEED
     int MADV_HUGEPAGE
 
-TYPE_Q6_K = 14
 cdef size_t SLAB = 64 << 20  # bytes; what is never used of it is never touched
 TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
 
@@ -84,14 +83,14 @@ cdef struct Packing:
     const uint8_t *data
     size_t row_bytes
     uint8_t *packed
-    uint8_t *fine  # of TYPE_SPLIT
+    uint8_t *fine  # of a split matrix
     float *scale
     int found  # PACK_… of any group
 
 
 cdef size_t _group_bytes(const Packing *p) noexcept nogil:
-    if p.packing == TYPE_SPLIT:
-        return <size_t>(p.cols // 256) * SPLIT_COARSE
+    if p.packing >= TYPE_SPLIT:
+        return split_coarse_bytes(p.format, p.cols)
     if p.format != NULL:
         return blocks_group_bytes(p.format, p.cols)
     return ternary_group_bytes(p.packing, p.cols)
@@ -107,9 +106,9 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
             data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
-            if p.packing == TYPE_SPLIT:
-                split_pack_group(data, p.row_bytes, rows, p.cols, p.packed + g * size,
-                                 p.fine + g * <size_t>(p.cols // 256) * SPLIT_FINE)
+            if p.packing >= TYPE_SPLIT:
+                split_pack_group(p.format, data, p.row_bytes, rows, p.cols, p.packed + g * size,
+                                 p.fine + g * split_fine_bytes(p.format, p.cols))
                 continue
             if p.format != NULL:
                 blocks_pack_group(p.format, data, p.row_bytes, rows, p.cols, p.packed + g * size)
@@ -176,8 +175,8 @@ cdef bint _run_packing(MatrixRef ref, Arena arena, Packing *job, Pool *pool) exc
     ref.size = groups * _group_bytes(job)
     ref.packed = arena.take(ref.size)
     job.packed, job.found = <uint8_t *>ref.packed, 0
-    if job.packing == TYPE_SPLIT:
-        ref.fine_size = groups * <size_t>(job.cols // 256) * SPLIT_FINE
+    if job.packing >= TYPE_SPLIT:
+        ref.fine_size = groups * split_fine_bytes(job.format, job.cols)
         ref.fine = arena.take(ref.fine_size)
         job.fine = <uint8_t *>ref.fine
     with nogil:
@@ -209,8 +208,8 @@ cdef _pack_matrix(MatrixRef ref, Arena arena, const Kernels *kernels, Pool *pool
             ref.scales = NULL
     if not done:
         job.format, job.packing = format_of(ref.m.type), TYPE_PACKED + ref.m.type
-        if split and ref.m.type == TYPE_Q6_K:
-            job.packing = TYPE_SPLIT
+        if split and split_exists(ref.m.type):
+            job.packing = TYPE_SPLIT + ref.m.type
         if job.format == NULL:
             raise ValueError(f"type {ref.m.type} cannot be packed")
         _run_packing(ref, arena, &job, pool)

@@ -79,39 +79,61 @@ static void pack_scales(const Format *f, const Parts *p, int b, int r, uint8_t *
     if (f->scaling != SCALE_INT) put16(to + 32, r, p->dmin);
 }
 
-void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
+/* A group of rows; what of the codes lies above `low` bits in one place, and what is below in another. */
+static void pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, int low,
+                       uint8_t *packed, uint8_t *fine)
 {
-    int unit = unit_columns(f->values), per = unit / f->values, blocks = cols / f->values;
-    size_t size = (size_t)unit_bytes(f->values, f->bits, f->span, f->scaling);
+    int unit = unit_columns(f->values), per = unit / f->values, blocks = cols / f->values, bits = f->bits - low;
+    int size = unit_bytes(f->values, bits, f->span, f->scaling);
     Parts p;
-    memset(packed, 0, blocks_group_bytes(f, cols)); /* what is missing: a scale of zero */
     for (int b = 0; b < blocks; b++) {
-        uint8_t *scales = packed + (size_t)(b / per) * size, *codes = scales + scale_bytes(f->values, f->span, f->scaling);
+        uint8_t *scales = packed + (size_t)(b / per) * (size_t)size;
+        uint8_t *codes = scales + scale_bytes(f->values, f->span, f->scaling);
         for (int r = 0; r < rows; r++) {
             f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
-            for (int k = 0; k < f->values; k += STRIPE)
-                pack_stripe(p.code + k, f->bits, r, codes + (b % per * f->values + k) / STRIPE * f->bits * 64);
+            for (int k = 0; k < f->values; k += STRIPE) {
+                int stripe = (b % per * f->values + k) / STRIPE;
+                uint8_t part[STRIPE];
+                for (int i = 0; i < STRIPE; i++) part[i] = p.code[k + i] >> low;
+                pack_stripe(part, bits, r, codes + stripe * bits * 64);
+                if (!low) continue;
+                for (int i = 0; i < STRIPE; i++) part[i] = p.code[k + i] & ((1 << low) - 1);
+                pack_stripe(part, low, r, fine + (size_t)(b / per) * (size_t)code_bytes(f->values, low) + stripe * low * 64);
+            }
             pack_scales(f, &p, b % per, r, scales);
         }
     }
 }
 
-void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse, uint8_t *fine)
+void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 {
-    const Format *f = &formats[FORMAT_q6_k];
-    Parts p;
-    memset(coarse, 0, (size_t)(cols / 256) * SPLIT_COARSE);
-    memset(fine, 0, (size_t)(cols / 256) * SPLIT_FINE);
-    for (int b = 0; b < cols / 256; b++, coarse += SPLIT_COARSE, fine += SPLIT_FINE)
-        for (int r = 0; r < rows; r++) {
-            uint8_t half[STRIPE];
-            f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
-            pack_scales(f, &p, 0, r, coarse);
-            for (int k = 0; k < 256; k += STRIPE) {
-                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] >> 2;
-                pack_stripe(half, 4, r, coarse + 320 + k / STRIPE * 4 * 64);
-                for (int i = 0; i < STRIPE; i++) half[i] = p.code[k + i] & 3;
-                pack_stripe(half, 2, r, fine + k / STRIPE * 2 * 64);
-            }
-        }
+    memset(packed, 0, blocks_group_bytes(f, cols)); /* what is missing: a scale of zero */
+    pack_group(f, data, row_bytes, rows, cols, 0, packed, NULL);
+}
+
+#define SPLIT_TYPE(name, ...) || format->type == formats[FORMAT_##name].type
+int split_exists(int type)
+{
+    const Format *format = format_of(type);
+    return format && (0 EACH_SPLIT(SPLIT_TYPE));
+}
+
+static size_t units(const Format *f, int cols)
+{
+    return (size_t)((cols + unit_columns(f->values) - 1) / unit_columns(f->values));
+}
+
+size_t split_coarse_bytes(const Format *f, int cols)
+{
+    return units(f, cols) * (size_t)unit_bytes(f->values, 4, f->span, f->scaling);
+}
+
+size_t split_fine_bytes(const Format *f, int cols) { return units(f, cols) * (size_t)code_bytes(f->values, f->bits - 4); }
+
+void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse,
+                      uint8_t *fine)
+{
+    memset(coarse, 0, split_coarse_bytes(f, cols));
+    memset(fine, 0, split_fine_bytes(f, cols));
+    pack_group(f, data, row_bytes, rows, cols, f->bits - 4, coarse, fine);
 }

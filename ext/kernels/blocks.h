@@ -98,14 +98,19 @@ static inline int unit_bytes(int values, int bits, int span, int scaling)
     return code_bytes(values, bits) + scale_bytes(values, span, scaling);
 }
 
-/* Split, for the output matrix in Q6_K: the scales and the upper four bits of the codes (as 4 bits
- * above) in one place, the lower two (as 2 bits) in another. A token that is to be chosen among thousands of
- * rows needs the lower bits of few of them. */
-enum {
-    SPLIT_COARSE = 320 + 256 / STRIPE * 4 * 64, /* bytes of 16 rows by 256 columns */
-    SPLIT_FINE = 256 / STRIPE * 2 * 64
-};
-void split_pack_group(const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse, uint8_t *fine);
+/* Split, for output matrices: the scales and the upper four bits of the codes (as 4 bits above) in one place,
+ * the lower ones in another (as 2 or 4 bits). A token that is to be chosen among thousands of rows needs the lower
+ * bits of few of them. X(name, values of a block, bits of a code, values of a span, scaling, offset) */
+#define EACH_SPLIT(X)                   \
+    X(q6_k, 256, 6, 16, SCALE_INT, 32)  \
+    X(q8_0, 32, 8, 32, SCALE_HALF, 128)
+
+int split_exists(int type);
+/* bytes of 16 rows */
+size_t split_coarse_bytes(const Format *f, int cols);
+size_t split_fine_bytes(const Format *f, int cols);
+void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse,
+                      uint8_t *fine);
 
 size_t blocks_group_bytes(const Format *f, int cols);
 /* `rows` (at most 16) rows to one group; missing rows are zero. */

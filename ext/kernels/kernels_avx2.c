@@ -21,7 +21,7 @@
 const Kernels kernels_avx2 = {
     .name = "avx2", .ternary = avx2_ternary,
     .f32 = avx2_f32, .f16 = avx2_f16, .bf16 = avx2_bf16, .blocks = {EACH_FORMAT(MULTIPLY_ENTRY)},
-    .split = avx2_split, .screen = avx2_screen,
+    .splits = {EACH_SPLIT(SPLIT_ENTRY)}, .screens = {EACH_SPLIT(SCREEN_ENTRY)},
     .rms_norm = avx2_rms_norm, .quantise_row = avx2_quantise_row,
     .quantise_block = avx2_quantise_block, .attend = avx2_attend, .glu = avx2_glu, .soft_cap = avx2_soft_cap, .side = avx2_side,
     .add = avx2_add, .store_half = avx2_store_half, .sum_exp = avx2_sum_exp, .read = avx2_read,

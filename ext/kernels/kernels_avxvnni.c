@@ -32,7 +32,7 @@
 const Kernels SET = {
     .name = SET_NAME, .ternary = NAME(ternary),
     .f32 = NAME(f32), .f16 = NAME(f16), .bf16 = NAME(bf16), .blocks = {EACH_FORMAT(MULTIPLY_ENTRY)},
-    .split = NAME(split), .screen = NAME(screen),
+    .splits = {EACH_SPLIT(SPLIT_ENTRY)}, .screens = {EACH_SPLIT(SCREEN_ENTRY)},
     .rms_norm = NAME(rms_norm), .quantise_row = NAME(quantise_row),
     .quantise_block = NAME(quantise_block), .attend = NAME(attend), .glu = NAME(glu), .soft_cap = NAME(soft_cap), .side = NAME(side),
     .add = NAME(add), .store_half = NAME(store_half), .sum_exp = NAME(sum_exp), .read = NAME(read),

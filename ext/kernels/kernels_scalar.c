@@ -47,7 +47,7 @@ static void scalar_ternary(const Matrix *m, int row0, int row1, const Act *a, fl
 const Kernels kernels_scalar = {
     .name = "scalar", .ternary = scalar_ternary,
     .f32 = scalar_f32, .f16 = scalar_f16, .bf16 = scalar_bf16, .blocks = {EACH_FORMAT(MULTIPLY_ENTRY)},
-    .split = scalar_split, .screen = scalar_screen,
+    .splits = {EACH_SPLIT(SPLIT_ENTRY)}, .screens = {EACH_SPLIT(SCREEN_ENTRY)},
     .rms_norm = scalar_rms_norm, .quantise_row = scalar_quantise_row,
     .quantise_block = scalar_quantise_block, .attend = scalar_attend, .glu = scalar_glu, .soft_cap = scalar_soft_cap, .side = scalar_side,
     .add = scalar_add, .store_half = scalar_store_half, .sum_exp = scalar_sum_exp, .read = scalar_read,

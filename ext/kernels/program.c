@@ -177,12 +177,13 @@ static void list_groups(Program *p, int groups)
 static void screen(Program *p, const Step *s, int index)
 {
     const Matrix *m = s->matrix[0];
+    const Screen estimate = kernels_screen(p->kernels, m->type);
     int begin, end, rows = m->rows, groups = (rows + ROW_GROUP - 1) / ROW_GROUP;
     Act a = input(p, s, m->cols, index);
     pool_open(p->pool, index, groups, 4);
     while (pool_take(p->pool, index, &begin, &end)) {
         int row1 = end * ROW_GROUP < rows ? end * ROW_GROUP : rows;
-        p->kernels->screen(m, begin * ROW_GROUP, row1, &a, s->out[0], p->low + begin, p->high + begin);
+        estimate(m, begin * ROW_GROUP, row1, &a, s->out[0], p->low + begin, p->high + begin);
     }
     pool_close(p->pool, index);
     pool_open(p->pool, index, 1, 1);
@@ -241,7 +242,7 @@ static void look_ahead(Program *p, const Step *from, int index)
 static void linear(Program *p, const Step *s, int index)
 {
     look_ahead(p, s + 1, index);
-    if (s->matrix[0]->type == TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep && !s->side) {
+    if (s->matrix[0]->type >= TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep && !s->side) {
         screen(p, s, index);
         return;
     }

@@ -101,13 +101,9 @@ int kernels_available(const char *names[8])
 MatMul kernels_matmul(const Kernels *k, int type, int *form)
 {
     if (type >= TYPE_PACKED) {
-        const Format *f = format_of(type - TYPE_PACKED);
+        const Format *f = format_of(type >= TYPE_SPLIT ? type - TYPE_SPLIT : type - TYPE_PACKED);
         *form = ACT_BLOCK;
-        return f ? k->blocks[f - formats] : NULL;
-    }
-    if (type == TYPE_SPLIT) {
-        *form = ACT_BLOCK;
-        return k->split;
+        return !f ? NULL : type >= TYPE_SPLIT ? k->splits[f - formats] : k->blocks[f - formats];
     }
     *form = type == TYPE_TERNARY || type == TYPE_TRITS ? ACT_ROW : ACT_FLOAT;
     switch (type) {
@@ -118,4 +114,10 @@ MatMul kernels_matmul(const Kernels *k, int type, int *form)
     case TYPE_BF16: return k->bf16;
     }
     return NULL;
+}
+
+Screen kernels_screen(const Kernels *k, int type)
+{
+    const Format *f = type >= TYPE_SPLIT ? format_of(type - TYPE_SPLIT) : NULL;
+    return f ? k->screens[f - formats] : NULL;
 }

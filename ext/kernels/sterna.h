@@ -11,7 +11,7 @@ enum {
     /* our own packings, made at load: ternary in two bits, and in five trits a byte; any block format,
      * 16 rows interleaved (TYPE_PACKED + its GGUF type) */
     TYPE_TERNARY = 1000, TYPE_TRITS = 1001, TYPE_PACKED = 2000,
-    TYPE_SPLIT = 1002 /* packed Q6_K in two halves: see blocks.h, "split" */
+    TYPE_SPLIT = 3000 /* + its GGUF type: packed in two halves, see blocks.h, "split" */
 };
 
 /* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */
@@ -57,13 +57,17 @@ typedef struct Matrix Matrix;
  * row0 is a multiple of ROW_GROUP; row1 too, or the number of rows. */
 typedef void (*MatMul)(const Matrix *m, int row0, int row1, const Act *a, float *out, int out_stride);
 
+/* One token by the upper bits of a split matrix alone: estimates to `out`; for each group of rows the greatest
+ * value that one of them has at least (`low`) and that none exceeds (`high`), but for chance. */
+typedef void (*Screen)(const Matrix *m, int row0, int row1, const Act *a, float *out, float *low, float *high);
+
 struct Matrix {
     int type;         /* TYPE_… */
     int rows, cols;   /* cols: length of a row, the width of the input */
     int form;         /* ACT_… */
     size_t row_bytes; /* bytes of a row in `data`; of a packed matrix, on average */
     const uint8_t *data;
-    const uint8_t *fine; /* TYPE_SPLIT: the lower bits */
+    const uint8_t *fine; /* of a split matrix: the lower bits */
     const float *scale; /* ternary packings: one a row, padded to ROW_GROUP */
     MatMul multiply;  /* NULL: a table, only looked up */
 };
@@ -109,10 +113,8 @@ typedef struct {
     MatMul ternary, trits; /* trits: NULL where it would not pay */
     MatMul f32, f16, bf16;
     MatMul blocks[FORMATS_MAX]; /* packed block formats, in the order of blocks.h */
-    MatMul split;                /* TYPE_SPLIT, exact */
-    /* One token by the upper bits alone: estimates to `out`; for each group of rows the greatest value
-     * that one of them has at least (`low`) and that none exceeds (`high`), but for chance. */
-    void (*screen)(const Matrix *m, int row0, int row1, const Act *a, float *out, float *low, float *high);
+    MatMul splits[FORMATS_MAX]; /* split ones, exact; in the same order */
+    Screen screens[FORMATS_MAX];
     /* sum of squares in double, then x * weight / rms; weight may be NULL (then only copied) */
     void (*rms_norm)(const float *x, const float *weight, int n, float eps, float *out);
     /* into one lane of a tile: quads lie 4 * lanes bytes apart, scales and sums `lanes` apart */
@@ -144,6 +146,7 @@ const Kernels *kernels_select(const char *wanted);
 int kernels_available(const char *names[8]);
 /* The product for a type, and the form of its input; NULL for a type unknown here. */
 MatMul kernels_matmul(const Kernels *kernels, int type, int *form);
+Screen kernels_screen(const Kernels *kernels, int type); /* NULL unless it is split */
 
 /* Number of floats of scratch that attend() needs, and the most query rows that it takes. */
 size_t attend_scratch(int value_width);

@@ -16,14 +16,19 @@ def isa(request, monkeypatch):
     return request.param
 
 
-class Head:
-    """One product with an output matrix in Q6_K, split or whole."""
+@pytest.fixture(params=[blocks.Q6_K, blocks.Q8_0], ids=["Q6_K", "Q8_0"])
+def quant(request):
+    return request.param
 
-    def __init__(self, data, rows, cols, *, split, threads=2):
+
+class Head:
+    """One product with an output matrix, split or whole."""
+
+    def __init__(self, quant, data, rows, cols, *, split, threads=2):
         self.engine = e = Engine(threads, 32)
         self.source, self.out = e.buffer(cols), e.buffer(rows)
         e.cache(1, 32, 16, "f32", True)
-        self.matrix = e.matrix(blocks.Q6_K, data, rows, cols, split=split)
+        self.matrix = e.matrix(quant, data, rows, cols, split=split)
         e.norm(self.source, None, 1e-5, [self.matrix], True)
         e.linear([self.matrix], [self.out], last_only=True)
         e.finish(rows)
@@ -35,8 +40,12 @@ class Head:
         return self.engine.read(self.out, len(x))
 
 
-def natural(rng, rows, cols):
-    """Rows of normal weights as Q6_K holds them: scales by the largest of 16, d of a few thousandths."""
+def natural(rng, quant, rows, cols):
+    """Rows of normal weights as a file holds them: scales by the largest of a span."""
+    if quant == blocks.Q8_0:
+        codes = np.clip(np.rint(rng.standard_normal((rows * cols // 32, 32)) * 58), -127, 127)
+        scale = np.full((len(codes), 1), 2e-4, np.float16)
+        return np.hstack([scale.view(np.uint8), codes.astype(np.int8).view(np.uint8)]).reshape(-1)
     data = blocks.random_bytes(rng, blocks.Q6_K, rows, cols).reshape(-1, 210)
     codes = np.clip(np.rint(rng.standard_normal((len(data), 256)) * 11) + 32, 0, 63).astype(
         np.uint8
@@ -55,19 +64,19 @@ def natural(rng, rows, cols):
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 13])
-def test_both_halves_together_are_the_whole(isa, tokens):
-    rng = np.random.default_rng(0)
-    data = blocks.random_bytes(rng, blocks.Q6_K, 100, 512)
-    x = rng.standard_normal((tokens, 512))
-    whole, split = (Head(data, 100, 512, split=s).run(x) for s in (False, True))
+def test_both_halves_together_are_the_whole(isa, quant, tokens):
+    rng, cols = np.random.default_rng(0), 512 if quant == blocks.Q6_K else 480
+    data = blocks.random_bytes(rng, quant, 100, cols)
+    x = rng.standard_normal((tokens, cols))
+    whole, split = (Head(quant, data, 100, cols, split=s).run(x) for s in (False, True))
     np.testing.assert_array_equal(whole, split)
 
 
 @pytest.mark.parametrize("keep", [1, 40, 250])
-def test_the_greatest_are_exact_and_the_rest_is_below(isa, keep):
+def test_the_greatest_are_exact_and_the_rest_is_below(isa, quant, keep):
     rng = np.random.default_rng(keep)
-    data = natural(rng, 5000, 512)
-    head = Head(data, 5000, 512, split=True)
+    data = natural(rng, quant, 5000, 512)
+    head = Head(quant, data, 5000, 512, split=True)
     for _ in range(20):
         x = rng.standard_normal((1, 512))
         x[0, :3] *= rng.integers(1, 40)  # a few values that are far larger, as in real models
@@ -79,20 +88,20 @@ def test_the_greatest_are_exact_and_the_rest_is_below(isa, keep):
     assert keep > 1 or head.engine.exact_share < 0.9
 
 
-def test_little_is_read_when_one_row_stands_out(isa):
+def test_little_is_read_when_one_row_stands_out(isa, quant):
     rng = np.random.default_rng(3)
-    data = natural(rng, 4000, 768)
-    head = Head(data, 4000, 768, split=True)
-    row = blocks.as_float(blocks.Q6_K, data.reshape(4000, -1)[1234].copy(), 1, 768)
+    data = natural(rng, quant, 4000, 768)
+    head = Head(quant, data, 4000, 768, split=True)
+    row = blocks.as_float(quant, data.reshape(4000, -1)[1234].copy(), 1, 768)
     found = head.run(row + rng.standard_normal(768) * row.std(), 1)[0]
     assert found.argmax() == 1234
     assert head.engine.exact_share < 0.02
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 1e38])
-def test_what_is_no_number_does_no_harm(isa, bad):
+def test_what_is_no_number_does_no_harm(isa, quant, bad):
     rng = np.random.default_rng(5)
-    head = Head(natural(rng, 160, 256), 160, 256, split=True)
+    head = Head(quant, natural(rng, quant, 160, 256), 160, 256, split=True)
     x = rng.standard_normal((1, 256))
     x[0, 7] = bad
     head.run(x, 5)
