@@ -17,7 +17,7 @@ BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill ke
 SMALL_CACHE = 64 << 20  # a cache below this is kept in float32: it costs nothing and rounds nothing
 _MARGIN = 16 << 20  # left free
 _INTERPRETER = 52_000_000  # Python with what it imports, and the threads' stacks
-_TOKEN, _MERGE = 550, 200  # bytes of each in the tokenizer, as it was measured
+_TOKEN, _MERGE = 370, 120  # bytes of each in the tokenizer, as it was measured
 _TILE = 64  # positions that attention takes at once: a ring is a multiple of it
 
 

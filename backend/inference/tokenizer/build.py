@@ -3,7 +3,7 @@
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from backend.gguf import GGUFFile
-from backend.inference.tokenizer.vocabulary import CONTROL, UNKNOWN, USER_DEFINED, Vocabulary
+from backend.inference.tokenizer.vocabulary import CONTROL, UNKNOWN, Vocabulary
 from backend.pretokenizers import PRETOKENIZERS, PreTokenizer
 
 SPACE = "\u2581"  # how SentencePiece writes a space
@@ -20,22 +20,38 @@ def _unique(vocabulary: Vocabulary) -> dict[str, int]:
     return vocab
 
 
+def _odd_merge(line: str) -> tuple[str, str] | None:
+    """Take apart a merge of a token that begins with a space, or tell that it is none."""
+    left, space, right = line[1:].partition(" ")
+    return (line[:1] + left, right) if space and right else None
+
+
+def _merges(file: GGUFFile) -> list[tuple[str, str]]:
+    """Read the merges of a file. Hundreds of thousands: what is done for each is what loading takes."""
+    lines = [line.decode("utf-8", "replace") for line in file.raw_strings("tokenizer.ggml.merges")]
+    pairs = [line.split(" ") for line in lines]
+    found = [
+        (pair[0], pair[1]) if len(pair) == 2 and pair[0] else _odd_merge(line)
+        for pair, line in zip(pairs, lines, strict=True)
+    ]
+    return [merge for merge in found if merge]
+
+
+def _bpe(vocab: dict[str, int], merges: list[tuple[str, str]], whole_pieces: bool) -> models.BPE:
+    try:
+        return models.BPE(vocab=vocab, merges=merges, ignore_merges=whole_pieces)
+    except Exception:  # the library's own, for a merge of what is no token: those are left out
+        merges = [(a, b) for a, b in merges if a in vocab and b in vocab and a + b in vocab]
+        return models.BPE(vocab=vocab, merges=merges, ignore_merges=whole_pieces)
+
+
 def byte_level(file: GGUFFile, vocabulary: Vocabulary) -> tuple[Tokenizer, PreTokenizer, list[str]]:
     """Build byte-level BPE; also returns the family and notes for the user."""
     family, notes = PRETOKENIZERS.get(vocabulary.pre), []
     if family is None:
         family = PRETOKENIZERS["default"]
         notes.append(f"unknown pre-tokenizer {vocabulary.pre!r}: text may be cut in other places")
-    vocab = _unique(vocabulary)
-    merges = []
-    for line in file.raw_strings("tokenizer.ggml.merges"):
-        left, space, right = line.decode("utf-8", "replace").partition(" ")
-        if not left:  # a merge that begins with a space itself
-            left, space, right = line.decode("utf-8", "replace")[1:].partition(" ")
-            left = " " + left
-        if space and left in vocab and right in vocab and left + right in vocab:
-            merges.append((left, right))
-    model = models.BPE(vocab=vocab, merges=merges, ignore_merges=family.ignore_merges)
+    model = _bpe(_unique(vocabulary), _merges(file), family.ignore_merges)
     tokenizer = Tokenizer(model)
     cuts = [pre_tokenizers.Split(Regex(p), "isolated") for p in family.patterns]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -79,11 +95,10 @@ def sentencepiece(file: GGUFFile, vocabulary: Vocabulary) -> Tokenizer:
     return tokenizer
 
 
-def special_tokens(vocabulary: Vocabulary, *, control: bool) -> list[AddedToken]:
-    """Return the tokens that are matched in text as a whole: user-defined ones, and control if asked."""
-    wanted = (CONTROL, USER_DEFINED) if control else (USER_DEFINED,)
+def special_tokens(vocabulary: Vocabulary, wanted: int) -> list[AddedToken]:
+    """Return the tokens of a kind (USER_DEFINED, CONTROL) that are matched in text as a whole."""
     return [
-        AddedToken(text, special=vocabulary.kinds[i] == CONTROL, normalized=False)
+        AddedToken(text, special=kind == CONTROL, normalized=False)
         for i, kind in enumerate(vocabulary.kinds)
-        if kind in wanted and (text := vocabulary.text(i))
+        if kind == wanted and (text := vocabulary.text(i))
     ]

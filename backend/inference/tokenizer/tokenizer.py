@@ -41,9 +41,9 @@ class Tokenizer:
     it, and the ids do not begin with it already, so that a template that prints BOS itself gets one.
     """
 
-    def __init__(self, vocabulary: Vocabulary, pipelines: tuple[Pipeline, Pipeline]) -> None:
+    def __init__(self, vocabulary: Vocabulary, pipeline: Pipeline) -> None:
         self._vocabulary = vocabulary
-        self._text, self._special = pipelines
+        self._pipeline = pipeline  # knows no control token: they are cut out of text before it
         self.notes: list[str] = []
         self.add_bos = False
         self.space_prefix = vocabulary.model == "llama"
@@ -52,20 +52,13 @@ class Tokenizer:
     def from_gguf(cls, file: GGUFFile) -> "Tokenizer":
         """Build the tokenizer of a file; raises SternaError `unsupported_tokenizer`."""
         vocabulary = read_vocabulary(file)
-        pipelines: list[Pipeline] = []
-        notes: list[str] = []
-        habit = vocabulary.model == "llama"
-        for control in (False, True):
-            if vocabulary.model == "gpt2":
-                pipeline, family, notes = build.byte_level(file, vocabulary)
-                habit = family.add_bos
-            else:
-                pipeline = build.sentencepiece(file, vocabulary)
-            added = build.special_tokens(vocabulary, control=control)
-            if added:
-                pipeline.add_special_tokens(added)
-            pipelines.append(pipeline)
-        tokenizer = cls(vocabulary, (pipelines[0], pipelines[1]))
+        if vocabulary.model == "gpt2":
+            pipeline, family, notes = build.byte_level(file, vocabulary)
+            habit = family.add_bos
+        else:
+            pipeline, notes, habit = build.sentencepiece(file, vocabulary), [], True
+        pipeline.add_special_tokens(build.special_tokens(vocabulary, USER_DEFINED))
+        tokenizer = cls(vocabulary, pipeline)
         tokenizer.notes = notes
         tokenizer.add_bos = (
             bool(file.flag("tokenizer.ggml.add_bos_token", habit)) and vocabulary.bos is not None
@@ -119,8 +112,10 @@ class Tokenizer:
         return {v.text(i): i for i, kind in enumerate(v.kinds) if kind == CONTROL}
 
     def pipeline(self) -> Pipeline:
-        """Return the library's object that also parses control tokens, to be saved beside an adapter."""
-        return self._special
+        """Return a library's object that also parses control tokens, to be saved beside an adapter."""
+        pipeline: Pipeline = Pipeline.from_str(self._pipeline.to_str())
+        pipeline.add_special_tokens(build.special_tokens(self._vocabulary, CONTROL))
+        return pipeline
 
     # --- text to ids -----------------------------------------------------------------------------
 
@@ -134,30 +129,22 @@ class Tokenizer:
         return ids
 
     def part(self, text: str, *, special: bool, first: bool) -> list[int]:
-        """Return the ids of a part of a text, without BOS; `first`: it begins the text."""
-        pipeline = self._special if special else self._text
-        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no bytes
-        if self.space_prefix and first and text:
-            return self._after_prefix(pipeline, text, special)
-        ids: list[int] = pipeline.encode(text, add_special_tokens=False).ids
-        return ids
+        """Return the ids of a part of a text, without BOS; `first`: it begins the text.
 
-    def _after_prefix(self, pipeline: Pipeline, text: str, special: bool) -> list[int]:
-        """SentencePiece puts a space before text, also after a special token, but not before one."""
-        if not special or not self._control:
-            return list(pipeline.encode(" " + text, add_special_tokens=False).ids)
+        SentencePiece puts a space before text that begins, also after a control token.
+        """
+        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no bytes
+        cut = special and bool(self._control)
         ids: list[int] = []
-        after_special = True
-        for part in self._cut.split(text):
-            if not part:
-                continue
-            if part in self._control:
-                ids.append(self._control[part])
-                after_special = True
-            else:
-                lead = " " if after_special else ""
-                ids += pipeline.encode(lead + part, add_special_tokens=False).ids
-                after_special = False
+        begins = first
+        for piece in self._cut.split(text) if cut else [text]:
+            if cut and piece in self._control:
+                ids.append(self._control[piece])
+                begins = first
+            elif piece:
+                lead = " " if self.space_prefix and begins else ""
+                ids += self._pipeline.encode(lead + piece, add_special_tokens=False).ids
+                begins = False
         return ids
 
     @cached_property
