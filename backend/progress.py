@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backend.pace import Pace
+from backend.units import human_bytes, human_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,18 @@ Report = Callable[[Progress], None]
 
 def nothing(_: Progress) -> None:
     """Report to nobody."""
+
+
+def in_words(p: Progress) -> str:
+    """Return a report in words: percent, speed, time left, what is worked at."""
+    in_bytes = p.unit == "bytes"
+    total = human_bytes(p.total) if in_bytes else f"{p.total} {p.unit}"
+    percent = f"{100 * p.done // max(p.total, 1)} % of {total}"
+    speed = (
+        f"{human_bytes(round(p.per_second))}/s" if in_bytes else f"{p.per_second:.0f} {p.unit}/s"
+    )
+    left = f"{human_seconds(p.seconds_left)} left" if p.seconds_left and p.done < p.total else ""
+    return " · ".join(part for part in (percent, speed, left, p.what) if part)
 
 
 class Meter:

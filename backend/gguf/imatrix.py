@@ -40,6 +40,7 @@ class Importance:
     dataset: str = ""
     chunks: int = 0
     source: str = field(default="", compare=False)  # name of the file that it came from
+    chunk_size: int = 0  # tokens; 0: not known
 
     def of(self, name: str, shape: tuple[int, ...]) -> Array | None:
         """Return weights for the columns of a tensor, about 1 on average; None: nothing is known.
@@ -113,6 +114,7 @@ def write_imatrix(path: str | os.PathLike[str], importance: Importance) -> int:
         "general.type": encode("imatrix"),
         "imatrix.datasets": encode([importance.dataset]),
         "imatrix.chunk_count": encode(importance.chunks),
+        "imatrix.chunk_size": encode(importance.chunk_size),  # llama.cpp reads no file without it
     }
     arrays: dict[str, Array] = {}
     for name, entry in importance.entries.items():
@@ -138,7 +140,8 @@ def _from_gguf(file: GGUFFile) -> Importance:
         entries[name.removesuffix(_SUMS)] = _checked(file.path, name, mean)
     datasets = file.strings("imatrix.datasets")
     chunks = file.integer("imatrix.chunk_count", 0) or 0
-    return Importance(entries, datasets[0] if datasets else "", chunks, file.path.name)
+    size = file.integer("imatrix.chunk_size", 0) or 0
+    return Importance(entries, datasets[0] if datasets else "", chunks, file.path.name, size)
 
 
 def _array(file: GGUFFile, name: str) -> Array:

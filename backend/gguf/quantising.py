@@ -13,17 +13,18 @@ from pathlib import Path
 from backend import mixes, quants
 from backend.errors import SternaError
 from backend.files import check_place
+from backend.gguf import writing
 from backend.gguf.card import describe, require_model
 from backend.gguf.file import GGUFFile, open_gguf
 from backend.gguf.file_rows import FileRows, Files
 from backend.gguf.imatrix import Importance
 from backend.gguf.rows import Workers
 from backend.gguf.tensors import TensorInfo
-from backend.gguf.writing import Blueprint, Bytes, encode, layout, write_gguf
+from backend.gguf.writing import Blueprint, Bytes, encode, write_gguf
 from backend.progress import Meter, Report, nothing
 
 _PLAIN = ("F32", "F16", "BF16")
-_TERNARY = ("I2_S", "TQ1_0", "TQ2_0")
+TERNARY = ("I2_S", "TQ1_0", "TQ2_0")
 QUANTISATION_VERSION = 2  # of ggml
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _QUANT = re.compile(r"[-._](I?Q\d\w*|TQ\d_0|MXFP4|B?F16|F32|FP16|FP32)$", re.IGNORECASE)
@@ -82,10 +83,7 @@ def plan(file: GGUFFile, quant: str, *, imatrix: bool = False) -> list[Blueprint
 
 def planned_bytes(file: GGUFFile, quant: str) -> int:
     """Return the size of the file that `quantise` would write, to the byte."""
-    blueprints = plan(file, quant)
-    head = layout(_metadata(file, quant, None), blueprints, file.alignment)
-    padded = (-(-b.nbytes // file.alignment) * file.alignment for b in blueprints)
-    return len(head) + sum(padded)
+    return writing.planned_bytes(_metadata(file, quant, None), plan(file, quant), file.alignment)
 
 
 def quantise(
@@ -181,15 +179,22 @@ def _refuse_self(file: GGUFFile, out: Path) -> None:
 
 
 def _refuse_quantised(file: GGUFFile, blueprints: list[Blueprint]) -> None:
-    for to in blueprints:
-        info = file.tensors[to.name]
-        copied = info.type_name == to.type.name
-        ternary = info.type_name in _TERNARY and to.type.name in _TERNARY  # the same weights
-        if copied or ternary or info.type_name in _PLAIN:
-            continue
+    info = lossy(file, blueprints)
+    if info is not None:
         raise SternaError(
             "already_quantised",
             f"{file.path.name} is quantised already ({info.name} is {info.type_name}): "
             "its loss and a new one would add up.",
             "Take a file in F16, BF16 or F32; or insist with --requantize.",
         )
+
+
+def lossy(file: GGUFFile, blueprints: list[Blueprint]) -> TensorInfo | None:
+    """Return a tensor that was quantised already and would be again, if there is one."""
+    for to in blueprints:
+        info = file.tensors[to.name]
+        copied = info.type_name == to.type.name
+        ternary = info.type_name in TERNARY and to.type.name in TERNARY  # the same weights
+        if not (copied or ternary or info.type_name in _PLAIN):
+            return info
+    return None

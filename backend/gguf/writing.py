@@ -93,6 +93,14 @@ def layout(pairs: Mapping[str, bytes], tensors: Sequence[Blueprint], alignment: 
     return bytes(out) + bytes(-len(out) % alignment)
 
 
+def planned_bytes(
+    pairs: Mapping[str, bytes], tensors: Sequence[Blueprint], alignment: int = ALIGNMENT
+) -> int:
+    """Return the size of the file that `write_gguf` would write, to the byte."""
+    head = len(layout(pairs, tensors, alignment))
+    return head + sum(_padded(tensor.nbytes, alignment) for tensor in tensors)
+
+
 def write_gguf(
     path: Path,
     pairs: Mapping[str, bytes],
@@ -105,10 +113,9 @@ def write_gguf(
     `pairs`: metadata, encoded. `contents` yields the bytes of a tensor in pieces of any size. Raises
     SternaError as `whole_file` does; an error or an interrupt leaves nothing behind.
     """
-    head = layout(pairs, tensors, alignment)
-    total = len(head) + sum(_padded(tensor.nbytes, alignment) for tensor in tensors)
+    total = planned_bytes(pairs, tensors, alignment)
     with whole_file(path, total) as file:
-        file.write(head)
+        file.write(layout(pairs, tensors, alignment))
         for tensor in tensors:
             _write_tensor(file, tensor, contents(tensor), alignment)
     return total

@@ -43,4 +43,4 @@ def collect(
         if name not in _LEFT_OUT:
             each = np.full(1, tokens) if seen is None else seen
             entries[name] = (squares / np.maximum(each, 1)[:, None]).astype(np.float32)
-    return Importance(entries, dataset, len(pieces))
+    return Importance(entries, dataset, len(pieces), chunk_size=len(pieces[0]))

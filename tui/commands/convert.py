@@ -12,7 +12,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.epilog = "quants: " + " ".join(quantising.makeable())
     parser.add_argument(
-        "folder", type=Path, help="with config.json, the tokenizer and .safetensors files"
+        "folder",
+        help="with config.json, the tokenizer and .safetensors files; or a name from `sterna ls`",
     )
     parser.add_argument("out", type=Path, help="the file to write, or a folder for it")
     parser.add_argument(
@@ -24,15 +25,23 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Convert, tell the size."""
-    from backend.gguf.converting import convert
+    from backend.gguf.converting import convert, name_of
 
-    out = args.out
+    folder, out = _folder(args.folder), args.out
     if out.is_dir():
-        name = args.folder.expanduser().resolve().name
-        out = out / (
-            f"{name}-{quantising.known(args.quant)}.gguf" if args.quant else f"{name}.gguf"
-        )
+        quant = f"-{quantising.known(args.quant)}" if args.quant else ""
+        out = out / f"{name_of(folder)}{quant}.gguf"
     with jobs.job(args) as report:
-        made = convert(args.folder, out, quant=args.quant, threads=args.threads, report=report)
+        made = convert(folder, out, quant=args.quant, threads=args.threads, report=report)
     jobs.report_made(args, made)
     return 0
+
+
+def _folder(name: str) -> Path:
+    """Return the folder that is meant: a path, or that of a checkpoint in the library."""
+    path = Path(name).expanduser()
+    if path.exists() or name.startswith((".", "/", "~")):
+        return path
+    from backend.library import resolve
+
+    return resolve(name)

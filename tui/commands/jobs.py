@@ -12,8 +12,8 @@ from types import FrameType
 from typing import TypeVar
 
 from backend.gguf.quantising import Made
-from backend.progress import Progress, Report
-from backend.units import human_bytes, human_seconds
+from backend.progress import Progress, Report, in_words
+from backend.units import human_bytes
 from tui.commands import output
 
 Result = TypeVar("Result")
@@ -45,18 +45,6 @@ def finish(args: Namespace, result: dict[str, object], text: str) -> None:
         output.emit(args, result, text)
 
 
-def described(p: Progress) -> str:
-    """Return a report in words."""
-    in_bytes = p.unit == "bytes"
-    total = human_bytes(p.total) if in_bytes else f"{p.total} {p.unit}"
-    percent = f"{100 * p.done // max(p.total, 1)} % of {total}"
-    speed = (
-        f"{human_bytes(round(p.per_second))}/s" if in_bytes else f"{p.per_second:.0f} {p.unit}/s"
-    )
-    left = f"{human_seconds(p.seconds_left)} left" if p.seconds_left and p.done < p.total else ""
-    return " · ".join(part for part in (percent, speed, left, p.what) if part)
-
-
 def stoppable(work: Callable[[], Result], cancel: Callable[[], None]) -> Result:
     """Run work that holds the processor for long in a thread, so that Ctrl-C reaches it by `cancel`."""
     with ThreadPoolExecutor(1) as pool:
@@ -77,7 +65,7 @@ class _Line:
         self._used = False
 
     def tell(self, p: Progress) -> None:
-        output.status(described(p))
+        output.status(in_words(p))
         self._used = True
 
     def end(self) -> None:
@@ -94,7 +82,7 @@ class _Tenths:
     def tell(self, p: Progress) -> None:
         share = p.done / p.total if p.total else 1
         if share >= self._next:
-            output.note(described(p).strip())
+            output.note(in_words(p).strip())
             self._next = int(share * 10) / 10 + 0.1
 
     def end(self) -> None:

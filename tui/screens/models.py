@@ -23,9 +23,10 @@ from tui.panes import columns, details
 from tui.panes.details import Details
 from tui.panes.filter_line import FilterLine
 from tui.panes.library_table import LibraryTable
-from tui.screens.caring import KEYS, CaringScreen
+from tui.screens import caring, making
 from tui.sources import Sources
 from tui.state import Library
+from tui.widgets.job_line import JobLine
 from tui.widgets.long_table import LongTable
 from tui.widgets.work_line import WorkLine
 
@@ -47,7 +48,7 @@ class CardRead(Message):
     error: SternaError | None
 
 
-class ModelsScreen(CaringScreen):
+class ModelsScreen(making.MakingScreen):
     """A table of every model of every store, and one model's details."""
 
     MODE = "models"
@@ -58,7 +59,8 @@ class ModelsScreen(CaringScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "chat", tooltip="Chat with the chosen model", id="models.chat"),
-        *KEYS,
+        *caring.KEYS,
+        *making.KEYS,
         Binding(
             "slash",
             "filter",
@@ -99,6 +101,7 @@ class ModelsScreen(CaringScreen):
                 yield Static(id="empty", markup=False)
                 yield Static(WELCOME, id="hint", markup=False)
                 yield WorkLine()
+                yield JobLine()
             yield Details()
         yield Static(id="fold", markup=False)
 

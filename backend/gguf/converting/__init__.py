@@ -3,6 +3,6 @@
 Nothing of a checkpoint is run: weights are read from safetensors alone, never from pickles.
 """
 
-from backend.gguf.converting.convert import convert
+from backend.gguf.converting.convert import Checkpoint, convert, name_of, open_checkpoint
 
-__all__ = ["convert"]
+__all__ = ["Checkpoint", "convert", "name_of", "open_checkpoint"]

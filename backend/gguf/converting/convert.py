@@ -1,8 +1,11 @@
 """`convert`: a checkpoint's folder to a GGUF file, tensor by tensor."""
 
+import contextlib
+import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend import mixes, quants
@@ -18,7 +21,14 @@ from backend.gguf.file import open_gguf
 from backend.gguf.file_rows import Files
 from backend.gguf.quantising import QUANTISATION_VERSION, Made, known
 from backend.gguf.rows import Workers
-from backend.gguf.writing import Blueprint, Bytes, encode, write_gguf
+from backend.gguf.writing import (
+    Blueprint,
+    Bytes,
+    Plain,
+    encode,
+    planned_bytes,
+    write_gguf,
+)
 from backend.progress import Meter, Report, nothing
 
 _DTYPES = {"BF16": "BF16", "F16": "F16"}  # of a checkpoint; all others are written in F32
@@ -27,6 +37,69 @@ _TERNARY = (
 )
 _TABLE = "token_embd.weight"
 _LICENSE = re.compile(r"^license:\s*['\"]?([\w .+-]{1,60}?)['\"]?\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that has been looked over: its tensors as they will be, and the header but for the quant."""
+
+    tensors: dict[str, Tensor]
+    keys: dict[str, Plain | Sequence[Plain]]
+    traits: mixes.Traits
+    stored: int  # bytes
+
+    @property
+    def own(self) -> str:
+        """The quant of a file in the checkpoint's own precision."""
+        return _types(self, None)[1]
+
+    def plan(self, quant: str | None) -> tuple[dict[str, bytes], list[Blueprint]]:
+        """Return the header and the tensors of a file of this quant; None: in the own precision."""
+        types, named = _types(self, quant)
+        keys = self.keys | {"general.file_type": quants.file_type(named) or 0}
+        blueprints = [
+            Blueprint(name, tensor.shape, quants.type_named(types[name]))
+            for name, tensor in self.tensors.items()
+        ]
+        return {key: encode(value) for key, value in keys.items()}, blueprints
+
+    def planned_bytes(self, quant: str | None = None) -> int:
+        """Return the size of the file that `convert` would write, to the byte."""
+        return planned_bytes(*self.plan(quant))
+
+    @property
+    def params(self) -> int:
+        """Values of all tensors."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+
+
+@contextlib.contextmanager
+def open_checkpoint(folder: str | os.PathLike[str]) -> Iterator[Checkpoint]:
+    """Look a checkpoint over, its tensors readable while it is open; raises SternaError."""
+    folder = Path(folder).expanduser()
+    family, config = read_config(folder)
+    paths = find_files(folder)
+    stored = list_tensors(paths)
+    with Files(paths) as files:
+        tensors = {t.name: t for t in Translation(family, config, stored, files).tensors()}
+        if _TABLE not in tensors:
+            raise bad_checkpoint("it has no table of token embeddings")
+        keys: dict[str, Plain | Sequence[Plain]] = {
+            **_general(folder, family),
+            **hyper_parameters(family, config),
+            **tokenizer_keys(folder, config, tensors[_TABLE].shape[1]),
+            **template_keys(folder),
+        }
+        size = sum(s.nbytes for s in stored.values())
+        yield Checkpoint(tensors, keys, _traits(family, config), size)
+
+
+def name_of(folder: Path) -> str:
+    """Return the name of a checkpoint: its folder's, or in the Hugging Face cache the repository's."""
+    path = folder.expanduser().resolve()
+    if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
+        return path.parent.parent.name.rpartition("--")[2]
+    return path.name
 
 
 def convert(
@@ -43,32 +116,14 @@ def convert(
     layers are written as the ternary weights that they are. `report` may raise to cancel. Raises
     SternaError.
     """
-    folder, out = Path(folder).expanduser(), Path(out)
-    family, config = read_config(folder)
-    paths = find_files(folder)
-    stored = list_tensors(paths)
-    with Files(paths) as files:
-        tensors = {t.name: t for t in Translation(family, config, stored, files).tensors()}
-        if _TABLE not in tensors:
-            raise bad_checkpoint("it has no table of token embeddings")
-        numbers = hyper_parameters(family, config)
-        types, named = _types(family, config, tensors, known(quant) if quant else None)
-        blueprints = [
-            Blueprint(name, tensor.shape, quants.type_named(types[name]))
-            for name, tensor in tensors.items()
-        ]
-        keys = {
-            **_general(folder, family, named),
-            **numbers,
-            **tokenizer_keys(folder, config, tensors[_TABLE].shape[1]),
-            **template_keys(folder),
-        }
-        pairs = {key: encode(value) for key, value in keys.items()}
-        meter = Meter(sum(s.nbytes for s in stored.values()), "bytes", report)
+    out = Path(out)
+    with open_checkpoint(folder) as checkpoint:
+        pairs, blueprints = checkpoint.plan(known(quant) if quant else None)
+        meter = Meter(checkpoint.stored, "bytes", report)
         with Workers(threads, meter) as workers:
 
             def contents(to: Blueprint) -> Iterator[Bytes]:
-                return workers.run(tensors[to.name].rows, to)
+                return workers.run(checkpoint.tensors[to.name].rows, to)
 
             size = write_gguf(out, pairs, blueprints, contents)
         meter.finish()
@@ -76,34 +131,36 @@ def convert(
         return Made(out, size, describe(made).bits_per_weight)
 
 
-def _types(
-    family: Family, config: Config, tensors: dict[str, Tensor], quant: str | None
-) -> tuple[dict[str, str], str]:
-    """Return the type of every tensor, and the quant that the file is named for."""
+def _traits(family: Family, config: Config) -> mixes.Traits:
     heads = config.integer("num_attention_heads", least=1)
-    traits = mixes.Traits(
+    return mixes.Traits(
         family.arch,
         config.integer("num_hidden_layers"),
         heads,
         config.integer("num_key_value_heads", heads),
         config.integer("num_local_experts", config.integer("num_experts", 0)),
     )
+
+
+def _types(checkpoint: Checkpoint, quant: str | None) -> tuple[dict[str, str], str]:
+    """Return the type of every tensor, and the quant that the file is named for."""
+    tensors = checkpoint.tensors
     shapes = {name: mixes.Tensor(tensor.shape) for name, tensor in tensors.items()}
     if quant is not None:
-        return mixes.plan(quant, traits, shapes), quant
+        return mixes.plan(quant, checkpoint.traits, shapes), quant
     base = _DTYPES.get(tensors[_TABLE].dtype, "F32")
-    types = mixes.plan(base, traits, shapes)
+    types = mixes.plan(base, checkpoint.traits, shapes)
     block = quants.type_named(_TERNARY).block_size
     ternary = [n for n, t in tensors.items() if t.ternary and t.shape[0] % block == 0]
     return types | dict.fromkeys(ternary, _TERNARY), _TERNARY if ternary else base
 
 
-def _general(folder: Path, family: Family, quant: str) -> dict[str, str | int]:
+def _general(folder: Path, family: Family) -> dict[str, str | int]:
     found: dict[str, str | int] = {
         "general.architecture": family.arch,
         "general.type": "model",
-        "general.name": folder.resolve().name,
-        "general.file_type": quants.file_type(quant) or 0,
+        "general.name": name_of(folder),
+        "general.file_type": 0,
         "general.quantization_version": QUANTISATION_VERSION,
     }
     try:
