@@ -7,7 +7,7 @@ header alone, so the same figures stand before a download and after it.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from backend import fit
 from backend.errors import SternaError
@@ -47,9 +47,9 @@ class Advice:
 def advise(model: Model, offers: Sequence[Offer], machine: Machine, use: Use) -> Advice:
     """Return advice; `machine` may be another one. Nothing is measured or read here but kept runs."""
     why_not = refusal(model)
-    pace = pace_on(machine, model)
-    found = fit.judge(model, offers, machine, use, engine, pace)
-    chosen = fit.recommend(model, found, machine, use, engine, pace)
+    pace, runtime = pace_on(machine, model), engine_on(machine)
+    found = fit.judge(model, offers, machine, use, runtime, pace)
+    chosen = fit.recommend(model, found, machine, use, runtime, pace)
     return Advice(
         model,
         machine,
@@ -62,11 +62,18 @@ def advise(model: Model, offers: Sequence[Offer], machine: Machine, use: Use) ->
     )
 
 
+def judged(model: Model, offer: Offer, machine: Machine, use: Use) -> Candidate:
+    """Return what one file needs on a machine, and how fast it is."""
+    pace, runtime = pace_on(machine, model), engine_on(machine)
+    return fit.judge(model, [offer], machine, use, runtime, pace)[0]
+
+
 def grid(
     model: Model, offers: Sequence[Offer], machine: Machine, use: Use, columns: Sequence[int]
 ) -> Grid:
     """Return quant by context."""
-    return fit.grid(model, offers, machine, use, columns, engine, pace_on(machine, model))
+    pace = pace_on(machine, model)
+    return fit.grid(model, offers, machine, use, columns, engine_on(machine), pace)
 
 
 def ladder(model: Model) -> list[Offer]:
@@ -87,7 +94,12 @@ def measure_for(
 # The engine, asked dry
 
 
-def engine(model: Model, context: int, kv: str) -> Needs:
+def engine_on(machine: Machine) -> fit.Runtime:
+    """Return what asks the engine with as many threads as it takes on a machine."""
+    return partial(engine, threads=max(1, min(machine.cpu.cores, machine.cpu.usable)))
+
+
+def engine(model: Model, context: int, kv: str, threads: int | None = None) -> Needs:
     """Return what Sterna's engine needs; where it does not run the model, what llama.cpp does.
 
     More context never needs more on the way to less: where the engine's own choice of a cache would
@@ -95,9 +107,9 @@ def engine(model: Model, context: int, kv: str) -> Needs:
     """
     if refusal(model) or kv not in memory.KV_TYPES:
         return fit.llama_cpp(model, context, kv)
-    plan = memory.estimate(model, _hyper(model), context, kv, physical_cores())
+    h, (standing, on_disk) = _hyper(model), _standing(model)
+    plan = memory.estimate(model, h, context, kv, threads or physical_cores(), standing)
     grown = kv == "auto" and plan.kv != "f32"
-    on_disk = max(0, memory.table_bytes(model))
     return Needs(
         weights=model.file_bytes,
         kv=max(plan.cache, memory.SMALL_CACHE) if grown else plan.cache,
@@ -122,6 +134,12 @@ def refusal(model: Model) -> str:
 @lru_cache(maxsize=64)
 def _hyper(model: Model) -> Hyper:
     return read_hyper(model)
+
+
+@lru_cache(maxsize=64)
+def _standing(model: Model) -> tuple[memory.Standing, int]:
+    """Return what no context changes, and the bytes of a table that stays on disk."""
+    return memory.standing(model, _hyper(model)), max(0, memory.table_bytes(model))
 
 
 # Speed
@@ -211,14 +229,14 @@ def _reasons(
     why_not: str,
 ) -> list[str]:
     wants_largest = chosen.chosen is None or chosen.because == "last_resort"
-    largest = fit.largest_model(machine, use, engine) if wants_largest else 0
+    largest = fit.largest_model(machine, use, engine_on(machine)) if wants_largest else 0
     if chosen.chosen is not None:
         said = fit.reasons(model, chosen, machine, use, largest)
     else:
         eight = None
         if use.kv in ("auto", "f16", "f32"):
             smaller = Use(use.context, "q8_0", use.prefer)
-            with_q8 = fit.judge(model, offers, machine, smaller, engine)
+            with_q8 = fit.judge(model, offers, machine, smaller, engine_on(machine))
             eight = min(with_q8, key=lambda c: c.needs.total, default=None)
         said = fit.ways_out(found, machine, with_q8=eight, largest=largest)
     if why_not:

@@ -1,11 +1,13 @@
 """What `sterna fit` says beside what `sterna bench` finds: `python -m bench.fit [MODEL …]`.
 
 Without files, models of several shapes and quants are made in a temporary folder. Both commands run in
-processes of their own, in the same minutes; the ratio is estimate over measurement.
+processes of their own, in the same minutes; the ratio is estimate over measurement. The machine is
+measured once at the start, and no run corrects what is said of the next model.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -23,21 +25,22 @@ MADE = (
 _PROMPT, _ANSWER = 128, 64
 
 
-def sterna(*arguments: str) -> dict:
-    """Return the JSON of a command; the kept figures of runs are not those of the user."""
+def sterna(home: Path, *arguments: str) -> dict:
+    """Return the JSON of a command that keeps its figures in a folder of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "tui.cli", *arguments, "--json"],
-        check=True, capture_output=True, text=True,
+        check=True, capture_output=True, text=True, env=os.environ | {"STERNA_HOME": str(home)},
     )  # fmt: skip
+    (home / "cache" / "runs.jsonl").unlink(missing_ok=True)
     return json.loads(done.stdout)
 
 
-def compare(model: Path, context: int) -> list[str]:
+def compare(home: Path, model: Path, context: int) -> list[str]:
     """Return one line of the table."""
-    said = sterna("fit", str(model), "--context", str(context))
+    said = sterna(home, "fit", str(model), "--context", str(context))
     own = next(c for c in said["candidates"] if c["file"])
     found = sterna(
-        "bench", str(model), "-p", str(_PROMPT), "-n", str(_ANSWER), "--context", str(context)
+        home, "bench", str(model), "-p", str(_PROMPT), "-n", str(_ANSWER), "--context", str(context)
     )  # fmt: skip
     answer = statistics.median(found["decode_per_second"])
     prompt = statistics.median(found["prompt_per_second"])
@@ -73,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     with tempfile.TemporaryDirectory() as folder:
         for model in _models(options.models, Path(folder)):
-            print("  ".join(compare(model, options.context)), flush=True)
+            print("  ".join(compare(Path(folder), model, options.context)), flush=True)
     return 0
 
 

@@ -19,24 +19,31 @@ from backend.errors import SternaError
 from backend.text import clean
 from tui import themes
 from tui.engine import EngineKeeper
+from tui.hardware import HardwareKeeper
 from tui.messages import (
     ChatWanted,
     EngineChanged,
+    HardwareChanged,
     LibraryRead,
+    MachineWanted,
+    MeasureWanted,
     ModelWanted,
     ModeWanted,
     NewChat,
+    ReadingWanted,
     RescanWanted,
+    SimulationWanted,
 )
 from tui.screens.models import ModelsScreen
 from tui.sources import Sources, has_settings
-from tui.state import Engine, Library, Memory, Phase
+from tui.state import Engine, Hardware, Library, Memory, Phase
 from tui.swift import SwiftApp, terminal_is_gone
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
 FOUND_EVERY = 0.5  # seconds between two lists of a first look that takes long
+MEASURE_DELAY = 2.0  # seconds after the machine was read: the first ones belong to the person
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
 LATER = {"hub": "The Hub", "train": "Training"}
 
@@ -71,6 +78,14 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         Binding("3", "mode('chat')", "Chat", show=False, tooltip="Chat", id="app.chat"),
         Binding("4", "mode('train')", "Train", show=False, id="app.train"),
         Binding("question_mark,f1", "help", "help", tooltip="Help", id="app.help"),
+        Binding(
+            "f3",
+            "machine",
+            "machine",
+            show=False,
+            tooltip="This machine: what was found, measured and supposed",
+            id="app.machine",
+        ),
         Binding("ctrl+p", "command_palette", "everything", id="app.palette", priority=True),
         Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
         Binding("ctrl+c", "help_quit", show=False, id="app.help_quit"),
@@ -80,6 +95,7 @@ class SternaApp(SwiftApp, inherit_bindings=False):
     processor: reactive[str] = reactive("")
     library: reactive[Library] = reactive(Library())
     engine: reactive[Engine] = reactive(Engine())
+    hardware: reactive[Hardware] = reactive(Hardware())
 
     def __init__(self, sources: Sources | None = None) -> None:
         super().__init__()
@@ -88,7 +104,8 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         self._complaints: list[str] = []
         self._noticed: set[str] = set()
         self._last_found = 0.0
-        self._keeper = EngineKeeper(self.post_message, self._sources.settings)
+        self._keeper = EngineKeeper(self.post_message, self._sources)
+        self._hardware = HardwareKeeper(self.post_message, self._sources)
         self.use_theme(themes.choose(self._apply_settings() if has_settings() else ""))
 
     def _apply_settings(self) -> str:
@@ -121,6 +138,7 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         self.processor = self._sources.processor()
         self.set_interval(MEMORY_EVERY, self._tick)
         self._rescan()
+        self._hardware.read()
         gc.freeze()
 
     def _tick(self) -> None:
@@ -129,7 +147,38 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         self._read_memory()
 
     def _read_memory(self) -> None:
-        self.memory = self._sources.memory()
+        self.memory = self._keeper.counted(self._sources.memory())
+        self._hardware.follow(self.memory)
+
+    # This machine
+
+    @on(HardwareChanged)
+    def _hardware_changed(self, message: HardwareChanged) -> None:
+        first = self.hardware.machine is None
+        self.hardware = message.hardware
+        if first and self._sources.measure:
+            self.set_timer(MEASURE_DELAY, self._hardware.measure)
+
+    @on(ReadingWanted)
+    def _reading_wanted(self) -> None:
+        self._hardware.read()
+
+    @on(MeasureWanted)
+    def _measure_wanted(self, message: MeasureWanted) -> None:
+        if self._sources.measure or message.again:
+            self._hardware.measure(message.types, again=message.again)
+
+    @on(SimulationWanted)
+    def _simulation_wanted(self, message: SimulationWanted) -> None:
+        self._hardware.suppose(message.ram, message.vram)
+
+    @on(MachineWanted)
+    def action_machine(self) -> None:
+        """Show what this machine is."""
+        from tui.screens.machine import MachineScreen
+
+        if not isinstance(self.screen, MachineScreen):
+            self.push_screen(MachineScreen(self._sources))
 
     # Models on disk
 
@@ -171,10 +220,13 @@ class SternaApp(SwiftApp, inherit_bindings=False):
 
     @on(EngineChanged)
     def _engine_changed(self, message: EngineChanged) -> None:
-        loaded = self.engine.phase is Phase.LOADING and message.engine.phase is Phase.READY
-        self.engine = message.engine
-        if loaded:  # the list tells when each model was last used
-            self._rescan()
+        before, self.engine = self.engine.phase, message.engine
+        if before is Phase.LOADING and message.engine.phase is Phase.READY:
+            self._rescan()  # the list tells when each model was last used
+        if before is not message.engine.phase:
+            self._read_memory()
+        if before is Phase.ANSWERING:
+            self._hardware.ran()
 
     @on(ChatWanted)
     async def _chat_wanted(self, message: ChatWanted) -> None:
@@ -196,6 +248,7 @@ class SternaApp(SwiftApp, inherit_bindings=False):
     async def on_unmount(self) -> None:
         """End the engine with the app."""
         await self._keeper.close()
+        await self._hardware.close()
 
     # Modes and keys
 

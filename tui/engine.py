@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from backend.errors import SternaError
 from backend.text import clean
 from tui.messages import EngineChanged
-from tui.state import Engine, Phase
+from tui.state import Engine, Memory, Phase
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from backend.library import LibraryModel
     from backend.serve.child import EngineProcess
     from backend.serve.child import Phase as StartPhase
-    from backend.settings import Settings
+    from tui.sources import Sources
 
 
 class EngineKeeper:
     """One engine child at most. `post` receives the messages."""
 
-    def __init__(self, post: Callable[[Message], object], settings: Callable[[], Settings]) -> None:
+    def __init__(self, post: Callable[[Message], object], sources: Sources) -> None:
         self._post = post
-        self._settings = settings
+        self._settings = sources.settings
+        self._resident = sources.resident
         self._process: EngineProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self.engine = Engine()
@@ -72,6 +73,13 @@ class EngineKeeper:
         if tokens != self.engine.used:
             self._change(used=tokens)
 
+    def counted(self, memory: Memory) -> Memory:
+        """Return what of the memory is taken, with what the engine's process holds of it."""
+        if self._process is None or not self._process.running:
+            return memory
+        held = self._resident(self._process.pid)
+        return dataclasses.replace(memory, engine=min(held, memory.used))
+
     def answering(self, now: bool) -> None:
         """Note that a reply has begun or ended."""
         if self.engine.usable:
@@ -85,7 +93,7 @@ class EngineKeeper:
             await asyncio.wait([before])
         process = None
         try:
-            process = await self._start()
+            process = self._process = await self._start()
             ended = await process.wait()
             self._change(phase=Phase.FAILED, error=ended.error or _gone(self.engine.name))
         except SternaError as error:
@@ -95,6 +103,7 @@ class EngineKeeper:
             fact = f"The engine failed: {error}"
             self._change(phase=Phase.FAILED, error=SternaError("internal", fact))
         finally:
+            self._process = None
             client, self.client = self.client, None
             if client is not None:
                 await client.close()
@@ -117,7 +126,14 @@ class EngineKeeper:
         )
         library.mark_used(self.engine.path)
         self.client = ChatClient(process.address)
-        self._change(phase=Phase.READY, context=process.context, detail="")
+        held = process.facts.get("memory", {})
+        self._change(
+            phase=Phase.READY,
+            context=process.context,
+            detail="",
+            weights=held.get("weights", 0),
+            cache=held.get("cache", 0),
+        )
         return process
 
     def _phase(self, phase: StartPhase) -> None:

@@ -10,7 +10,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from backend.errors import SternaError
     from backend.library import LibraryModel
-    from tui.state import Engine
+    from tui.state import Engine, Hardware
 
 
 @dataclass
@@ -40,6 +40,37 @@ class EngineChanged(Message):
     """The engine is in another state."""
 
     engine: Engine
+
+
+@dataclass
+class HardwareChanged(Message):
+    """The machine was read or measured again, or another one is supposed."""
+
+    hardware: Hardware
+
+
+class MachineWanted(Message):
+    """Show what this machine is."""
+
+
+class ReadingWanted(Message):
+    """Somebody asks to look at the machine again."""
+
+
+@dataclass
+class MeasureWanted(Message):
+    """Measure what predictions for these tensor types ask for; `again`: everything anew."""
+
+    types: tuple[str, ...] = ()
+    again: bool = False
+
+
+@dataclass
+class SimulationWanted(Message):
+    """Suppose another machine with so much memory free; neither: this one."""
+
+    ram: int | None = None
+    vram: int | None = None
 
 
 @dataclass

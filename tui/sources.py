@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backend.gguf import ModelCard
     from backend.library import Listing
     from backend.library.listing import Progress
+    from backend.machine import Machine
     from backend.settings import Settings
 
 
@@ -54,6 +55,23 @@ def read_memory() -> Memory:
 
     ram = memory.read_memory()
     return Memory(used=ram.total - ram.available, total=ram.total)
+
+
+def read_resident(pid: int) -> int:
+    """Return the bytes that a process has in memory, 0 when it is gone."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def read_hardware() -> Machine:
+    """Return what the probes find, with what was measured before; may take a second."""
+    from backend import machine
+
+    return machine.read_machine()
 
 
 def read_processor() -> str:
@@ -104,7 +122,10 @@ class Sources:
 
     settings: Callable[[], Settings] = read_settings
     memory: Callable[[], Memory] = read_memory
+    resident: Callable[[int], int] = read_resident
     processor: Callable[[], str] = read_processor
+    hardware: Callable[[], Machine] = read_hardware
+    measure: bool = True  # whether speeds that are not known are measured in the background
     library: Callable[[Settings, Progress | None], Listing] = read_library
     hash_loose: bool = True  # whether files without a known hash are read in the background
     card: Callable[[Path], ModelCard] = read_card

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from backend.errors import SternaError
     from backend.library import LibraryModel
+    from backend.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,25 @@ class Memory:
 
     used: int
     total: int
+    engine: int = 0  # what the engine's process holds of it
+
+    @property
+    def free(self) -> int:
+        """What is left."""
+        return self.total - self.used
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the probes found, or what is supposed in its place. `reading` grows with each change of it.
+
+    A model that is chosen takes the place of the one that is loaded, so what the engine holds counts as
+    free in `machine`.
+    """
+
+    machine: Machine | None = None
+    reading: int = 0
+    measuring: str = ""  # what is being measured, empty: nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +71,8 @@ class Engine:
     bytes: int = 0
     context: int | None = None  # tokens the engine was started with
     used: int | None = None  # tokens of the conversation on screen
+    weights: int = 0  # bytes that it planned for the weights
+    cache: int = 0  # and for keys and values of a full context
     detail: str = ""  # what it is loading
     error: SternaError | None = None
 

@@ -38,6 +38,15 @@ def compact_bytes(count: int) -> str:
     return str(count)
 
 
+def two_figures(count: int) -> str:
+    """Return bytes as e.g. `2.5G`, `16G` or `960M`, for the narrowest columns."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit * 0.9995:
+            value = count / limit
+            return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+    return str(count)
+
+
 def rate(value: float) -> str:
     """Return a rate with one digit below a hundred and none above."""
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

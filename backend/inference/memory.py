@@ -16,7 +16,7 @@ from ext.steps import expert_bytes, shared_bytes
 BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
 SMALL_CACHE = 64 << 20  # a cache below this is kept in float32: it costs nothing and rounds nothing
 _MARGIN = 16 << 20  # left free
-_INTERPRETER = 52_000_000  # Python with what it imports, and the threads' stacks
+_INTERPRETER = 60_000_000  # Python with what it imports, stacks, what the allocators round up
 _TOKEN, _MERGE = 370, 120  # bytes of each in the tokenizer, as it was measured
 _TILE = 64  # positions that attention takes at once: a ring is a multiple of it
 
@@ -123,18 +123,33 @@ def program_bytes(source: Source, h: Hyper) -> int:
     return _INTERPRETER + _TOKEN * tokens + _MERGE * merges
 
 
-def estimate(source: Source, h: Hyper, context: int, kv: str, threads: int) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What no context changes, in bytes: weights, and the program with its tokenizer."""
+
+    weights: int
+    program: int
+
+
+def standing(source: Source, h: Hyper) -> Standing:
+    """Return it; worth keeping where many contexts are asked for."""
+    return Standing(weight_bytes(source), program_bytes(source, h))
+
+
+def estimate(
+    source: Source, h: Hyper, context: int, kv: str, threads: int, known: Standing | None = None
+) -> Plan:
     """Return what a model would take, without touching its weights; `kv` may be auto."""
     if kv == "auto":
         kv = "f16" if cache_bytes(h, context, "f32") > SMALL_CACHE else "f32"
-    cache = cache_bytes(h, context, kv)
+    cache, known = cache_bytes(h, context, kv), known or standing(source, h)
     return Plan(
         context,
         kv,
-        weight_bytes(source),
+        known.weights,
         cache,
         touched_bytes(h, threads, min(BLOCK_TOKENS, context)),
-        program_bytes(source, h),
+        known.program,
     )
 
 

@@ -5,7 +5,7 @@ from backend.machine.graphics import GPU
 from backend.machine.host import Recorder, Replay
 from backend.machine.kernels import kernel_sets
 from backend.machine.memory import Memory, available_memory, read_memory
-from backend.machine.report import Machine, assume, read_machine
+from backend.machine.report import Machine, assume, read_machine, suppose
 
 __all__ = [
     "CPU",
@@ -21,4 +21,5 @@ __all__ = [
     "read_cpu",
     "read_machine",
     "read_memory",
+    "suppose",
 ]

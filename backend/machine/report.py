@@ -41,16 +41,29 @@ def read_machine(
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Machine:
     """Read everything; with `measure`, take two seconds to measure speeds unless they are known."""
+    here = host is None
     host = host or Local()
     speeds = figures.measured(on_progress=on_progress) if measure else figures.known()
     memory = read_memory(host)
-    return Machine(
+    found = Machine(
         cpu=read_cpu(host),
         memory=memory,
         gpus=tuple(read_gpus(host, memory)),
         disk_free=host.ask("disk", disk_free),
         speeds=speeds,
     )
+    return assume(found, **_supposed) if here else found
+
+
+_supposed: dict[str, int | None] = {}
+
+
+def suppose(*, ram: int | None = None, vram: int | None = None) -> None:
+    """Let each later reading of this computer be as if so much memory were free; nothing: as it is.
+
+    It is for looking at another machine. What a model may really take when it is loaded stays what it is.
+    """
+    _supposed.update(ram=ram, vram=vram)
 
 
 def assume(machine: Machine, *, ram: int | None = None, vram: int | None = None) -> Machine:

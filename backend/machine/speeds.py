@@ -54,6 +54,12 @@ def known() -> Speeds | None:
     return None
 
 
+def forget() -> None:
+    """Drop what was measured, so that it is measured again."""
+    with contextlib.suppress(OSError):
+        _file().unlink(missing_ok=True)
+
+
 def measured(
     types: Iterable[str] = (), on_progress: Callable[[str], None] = lambda _: None
 ) -> Speeds:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -45,7 +46,14 @@ def load(path: Path, options: Options) -> tuple[Served, float]:
     advice.follow(model)
     card = model.card
     words = ModelWords(model.tokenizer, card.chat_template)
-    facts = {"arch": card.arch, "quant": card.quant, "threads": model.threads, "isa": model.isa}
+    facts: dict[str, Any] = {
+        "arch": card.arch,
+        "quant": card.quant,
+        "threads": model.threads,
+        "isa": model.isa,
+    }
+    held = model.plan
+    facts["memory"] = {"weights": held.weights, "cache": held.cache, "total": held.total}
     facts["adapters"] = [{"name": file.stem, "scale": scale} for file, scale in model.adapters]
     return Served(path.stem, model, words, facts), time.perf_counter() - began
 

@@ -147,7 +147,7 @@ async def test_rescan_finds_a_file_that_has_come(app, shelf):
 
 
 async def test_a_size_change_keeps_every_row(app, shelf):
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(160, 40)) as pilot:
         await listed(pilot)
         every = len(names(app))
         table = app.screen.query_one(LibraryTable)

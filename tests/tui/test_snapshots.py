@@ -16,7 +16,9 @@ from backend.database import Database
 from tui.app import SternaApp
 from tui.panes.conversations import ChatList, Conversations
 from tui.panes.details import Details
+from tui.panes.fit_grid import FitGrid
 from tui.panes.library_table import LibraryTable
+from tui.verdicts import can_be_told
 
 SIZES = [pytest.param((80, 24), id="80x24"), pytest.param((120, 40), id="120x40")]
 REPLY = """A **ternary** weight is `-1`, `0` or `+1`.
@@ -37,12 +39,21 @@ bits = math.log2(3)  # 1.58
 """
 
 
+def known(app):
+    """Whether the library is read and the machine is known."""
+    return app.library.scanned and app.memory is not None and app.hardware.machine is not None
+
+
 async def at_rest(pilot):
-    """Wait until the library is read and the chosen model's own card is shown."""
+    """Wait until the chosen model's own card is shown, and a verdict on every row."""
     app = pilot.app
-    await wait_until(pilot, lambda: app.library.scanned and app.memory is not None)
+    await wait_until(pilot, lambda: known(app))
     details = app.screen.query_one(Details).query_one(Static)
     await wait_until(pilot, lambda: "tokenizer" in str(details.content), what="a card")
+    await wait_until(pilot, lambda: "fits to" in str(details.content), what="its verdict")
+    table = app.screen.query_one(LibraryTable)
+    told = [m for m in table.models if can_be_told(m)]
+    await wait_until(pilot, lambda: all(app.screen.verdict(m) for m in told), what="all verdicts")
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ async def open_kept(pilot):
     await wait_until(pilot, lambda: app.screen.query(Conversations))
     await pilot.press("ctrl+o")
     await wait_until(pilot, lambda: app.screen.query_one(ChatList).has_focus)
-    await wait_until(pilot, lambda: app.memory is not None)
+    await wait_until(pilot, lambda: known(app))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -120,6 +131,27 @@ def test_what_takes_room(snap_compare, home, shelf, app, size, monkeypatch):
         await wait_until(pilot, lambda: "same" in str(app.screen.query_one("#paths").content))
 
     assert snap_compare(app, terminal_size=size, run_before=add_up)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_fit_grid(snap_compare, shelf, app, size):
+    async def reckon(pilot):
+        await at_rest(pilot)
+        await pilot.press("e")
+        await wait_until(pilot, lambda: app.screen.query(FitGrid))
+        await wait_until(pilot, lambda: str(app.screen.query_one("#reasons", Static).content))
+
+    assert snap_compare(app, terminal_size=size, run_before=reckon)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_machine(snap_compare, app, size):
+    async def look(pilot):
+        await wait_until(pilot, lambda: known(app))
+        await pilot.press("f3")
+        await wait_until(pilot, lambda: app.screen.query("#found"))
+
+    assert snap_compare(app, terminal_size=size, run_before=look)
 
 
 def test_details_on_a_narrow_screen(snap_compare, shelf, app):
@@ -175,7 +207,7 @@ def test_the_palette_finds_models_whose_names_mean_harm(snap_compare, shelf, app
 @pytest.mark.parametrize("size", SIZES)
 def test_chat_without_a_model(snap_compare, app, size):
     async def go(pilot):
-        await wait_until(pilot, lambda: app.library.scanned and app.memory is not None)
+        await wait_until(pilot, lambda: known(app))
         await pilot.press("3")
         await wait_until(pilot, lambda: app.screen.query(Conversations))
 
@@ -185,7 +217,7 @@ def test_chat_without_a_model(snap_compare, app, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_chat_with_the_starter(snap_compare, app, size):
     async def go(pilot):
-        await wait_until(pilot, lambda: app.memory is not None)
+        await wait_until(pilot, lambda: known(app))
         await open_chat(pilot)
         await wait_until(pilot, lambda: app.engine.used == 0)
 
@@ -210,7 +242,7 @@ def test_the_list_of_chats(snap_compare, app, kept, size):
 
 def test_a_model_that_cannot_be_loaded(snap_compare, app, shelf):
     async def go(pilot):
-        await wait_until(pilot, lambda: app.memory is not None)
+        await wait_until(pilot, lambda: known(app))
         await open_chat(pilot, "hostile")
         await wait_until(pilot, lambda: "✗" in notice(app))
 

@@ -1,18 +1,19 @@
 """`sterna fit MODEL`: memory and speed of each quant, which one to take, and why."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from backend import advice
 from backend.advice import Advice
 from backend.errors import SternaError
-from backend.fit import Candidate, Model, Offer, Use, explain, read_model, tokens, typical
-from backend.gguf import describe, open_gguf, require_model
+from backend.fit import Candidate, Use, explain, tokens
 from backend.library import resolve
 from backend.machine import Machine, assume, read_machine
 from backend.units import human_bytes, human_count, human_rate, parse_bytes, parse_count
+from tui import fitting
 from tui.commands import output
+from tui.fitting import Asked
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,16 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--no-measure", action="store_true", help="do not measure this machine")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked about. `offers` can be had; `others` are the usual quants beside them."""
-
-    name: str
-    model: Model
-    offers: list[Offer]
-    others: list[Offer]
-
-
 def run(args: Namespace) -> int:
     """Ask, print."""
     use = Use(args.context, args.kv, args.prefer)
@@ -52,11 +43,8 @@ def run(args: Namespace) -> int:
     beside = advice.advise(asked.model, asked.others, machine, use) if asked.others else None
     reasons = list(told.reasons)
     if beside is not None:
-        reasons += _better_elsewhere(told, beside)
-    candidates = sorted(
-        [*told.candidates, *(beside.candidates if beside else ())],
-        key=lambda c: (c.grade.rank, c.needs.total),
-    )
+        reasons += fitting.better_elsewhere(told, beside)
+    candidates = fitting.by_quality([*told.candidates, *(beside.candidates if beside else ())])
     output.emit(
         args,
         _data(asked, told, candidates, reasons),
@@ -73,9 +61,7 @@ def _asked(args: Namespace) -> Asked:
             "As in `sterna fit model.gguf` or `sterna fit --params 8B`.",
         )
     if args.params is not None:
-        count = _parsed(parse_count, args.params)
-        model = typical(count)
-        return Asked(f"a model of {human_count(count)} parameters", model, advice.ladder(model), [])
+        return fitting.of_params(fitting.parsed(parse_count, args.params))
     try:
         path = resolve(args.model)
     except SternaError as error:
@@ -83,32 +69,8 @@ def _asked(args: Namespace) -> Asked:
 
         if error.kind != "not_found" or not looks_remote(args.model):
             raise
-        return _on_the_hub(args.model)
-    with open_gguf(path) as file:
-        require_model(file)
-        card = describe(file)
-        model = read_model(file)
-        own = Offer(card.quant, None, str(file.path))
-        others = [offer for offer in advice.ladder(model) if offer.quant != card.quant]
-    return Asked(card.name, model, [own], others)
-
-
-def _on_the_hub(text: str) -> Asked:
-    """Ask the Hub for the repository; a quant that is named narrows what is offered."""
-    from backend import remote_advice
-    from backend.hub import reference
-    from backend.hub.client import HubClient
-    from backend.hub.repository import read_repository
-    from backend.hub.variants import choose
-
-    meant = reference.parse(text)
-    found = read_repository(HubClient(), meant.repo, meant.revision)
-    variants = remote_advice.usable(found)
-    if meant.choice:
-        variants = [choose(found.variants, meant.choice, found.repo)]
-    model = remote_advice.read(found)
-    others = [] if variants else advice.ladder(model)
-    return Asked(found.repo, model, remote_advice.offers(variants), others)
+        return fitting.of_hub(args.model)
+    return fitting.of_file(path)
 
 
 def _machine(args: Namespace, asked: Asked) -> Machine:
@@ -120,27 +82,9 @@ def _machine(args: Namespace, asked: Asked) -> Machine:
         )
     return assume(
         read_machine(),
-        ram=None if args.ram is None else _parsed(parse_bytes, args.ram),
-        vram=None if args.vram is None else _parsed(parse_bytes, args.vram),
+        ram=None if args.ram is None else fitting.parsed(parse_bytes, args.ram),
+        vram=None if args.vram is None else fitting.parsed(parse_bytes, args.vram),
     )
-
-
-def _parsed(parse: Callable[[str], int], text: str) -> int:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise SternaError("bad_argument", f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-
-
-def _better_elsewhere(told: Advice, beside: Advice) -> list[str]:
-    """Say when another quant of the same model would be the better choice here."""
-    own, other = told.recommendation.chosen, beside.recommendation.chosen
-    if other is None or (own is not None and own.grade.rank <= other.grade.rank):
-        return []
-    said = f"would need {human_bytes(other.needs.total)}, and its loss is {other.grade.loss}"
-    if not told.candidates:
-        return [f"There is no GGUF of it here; {other.quant} of a model of this size {said}."]
-    return [f"This is not the best for this machine: {other.quant} of the same model {said}."]
 
 
 def _candidate(c: Candidate) -> dict[str, object]:

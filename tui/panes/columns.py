@@ -14,7 +14,7 @@ from tui import words
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
-NAME_AT_LEAST = 16
+NAME_AT_LEAST = 20
 STORES = {
     "starter": "⌂ Sterna",
     "sterna": "⌂ Sterna",
@@ -61,6 +61,7 @@ COLUMNS = (
     Column("quant", "QUANT", 7, 0, attrgetter("quant"), clean),
     Column("size", "SIZE", 6, 0, attrgetter("bytes"), words.compact_bytes, number=True),
     Column("context", "CTX", 5, 1, attrgetter("context"), words.tokens, number=True),
+    Column("fits", "HERE", 11, 0, attrgetter("bytes"), str),
     Column("used", "LAST", 6, 2, attrgetter("last_used"), str, number=True),
     Column("store", "IN", 9, 0, attrgetter("store"), store_name),
 )
@@ -80,6 +81,8 @@ def fitting(width: int) -> tuple[list[Column], int]:
 def cell(column: Column, model: LibraryModel, now: float) -> str:
     """Return what `column` says about `model`; a dash where nothing is known."""
     value = column.value(model)
+    if column.key == "fits":  # the table knows
+        return ""
     if column.key == "favourite":
         return "★" if value else ""
     if value is None or value == "" or (value == 0 and column.number):

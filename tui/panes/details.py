@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -14,21 +15,23 @@ from backend.quants import QUANTS
 from backend.text import clean
 from backend.units import human_bytes, human_count
 from tui import words
-from tui.panes import columns
+from tui.panes import columns, fit_words
 
 if TYPE_CHECKING:
     from backend.errors import SternaError
     from backend.gguf import ModelCard
     from backend.library import Copy, LibraryModel
+    from tui.verdicts import Verdict
 
 Line = Content | str
 LABEL = 11  # cells of the first column
 
 
-def fold(model: LibraryModel) -> Content:
+def fold(model: LibraryModel, verdict: Verdict | None = None) -> Content:
     """Return the one line that stands for the pane on a narrow screen."""
     if model.error:
         return Content.assemble((" ✗ ", "$text-error"), clean(model.error))
+    fits = fit_words.line(verdict) if verdict else Content()
     facts = [
         clean(model.quant) if model.quant else "",
         f"{human_count(model.params)} parameters" if model.params else "",
@@ -36,9 +39,9 @@ def fold(model: LibraryModel) -> Content:
         human_bytes(model.bytes),
         f"context {words.tokens(model.context)}" if model.context else "",
     ]
-    return Content.assemble(
-        " ", (clean(model.name), "bold"), "  ", " · ".join(fact for fact in facts if fact)
-    )
+    name = columns.short_name(model)
+    told = [Content.styled(clean(name), "bold"), fits, Content(" · ".join(filter(None, facts)))]
+    return Content(" ") + Content("  ").join([part for part in told if part])
 
 
 class Details(VerticalScroll, can_focus=False):
@@ -52,13 +55,15 @@ class Details(VerticalScroll, can_focus=False):
         model: LibraryModel | None,
         card: ModelCard | None = None,
         error: SternaError | None = None,
+        fits: Callable[[int], Sequence[Line]] = lambda _: (),
     ) -> None:
-        """Fill the pane. Without a model it is empty."""
+        """Fill the pane; `fits` gives the lines on memory and speed. Without a model it is empty."""
         lines: list[Line] = []
+        width = self.scrollable_content_region.width or 40
         if model is not None:
-            lines = [*_heading(model), *_problem(model, error)]
+            lines = [*_heading(model), *fits(width), *_problem(model, error)]
             if card is not None:
-                lines += _card(card, self.scrollable_content_region.width or 40)
+                lines += _card(card, width)
             lines += _place(model)
         self.query_one(Static).update(Content("\n").join(lines))
         self.scroll_home(animate=False)

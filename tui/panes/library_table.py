@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -10,11 +10,12 @@ from textual.binding import Binding, BindingType
 
 from backend.text import clean
 from tui import words
-from tui.panes import columns
+from tui.panes import columns, fit_words
 from tui.widgets.long_table import Heading, LongTable
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
+    from tui.verdicts import Verdict
 
 AWAY = " · not connected"
 
@@ -41,6 +42,7 @@ class LibraryTable(LongTable):
         self._sort = ("", False)
         self._now = 0.0
         self._filled_width = 0
+        self.verdict: Callable[[LibraryModel], Verdict | None] = lambda _: None
 
     @property
     def models(self) -> tuple[LibraryModel, ...]:
@@ -100,6 +102,9 @@ class LibraryTable(LongTable):
                 name = columns.cell(column, model, self._now)
                 texts.append(words.cut(name, max(heading.width - len(AWAY), 4)) + AWAY)
                 continue
+            if column.key == "fits":
+                texts.append(fit_words.cell(self.verdict(model)))
+                continue
             said = columns.cell(column, model, self._now)
             if column.key == "quant" and model.error and model.connected:
                 said = "✗ bad"
@@ -107,6 +112,11 @@ class LibraryTable(LongTable):
                 said = clean(model.kind)
             texts.append(words.cut(said, heading.width))
         return texts
+
+    def tones(self, row: int) -> dict[str, str]:
+        """Return the colour that repeats what the verdict says."""
+        known = self.verdict(self._models[row])
+        return {"fits": f"table--{known.kind}"} if known else {}
 
     def is_dim(self, row: int) -> bool:
         """Whether a model cannot be used now."""

@@ -18,12 +18,13 @@ from textual.widgets import Static
 from backend.errors import SternaError
 from backend.text import clean
 from backend.units import human_bytes
+from tui import verdicts
 from tui.messages import ChatWanted, RescanWanted
-from tui.panes import columns, details
+from tui.panes import columns, details, fit_words
 from tui.panes.details import Details
 from tui.panes.filter_line import FilterLine
 from tui.panes.library_table import LibraryTable
-from tui.screens import caring, making
+from tui.screens import caring, judging, making
 from tui.sources import Sources
 from tui.state import Library
 from tui.widgets.job_line import JobLine
@@ -48,7 +49,7 @@ class CardRead(Message):
     error: SternaError | None
 
 
-class ModelsScreen(making.MakingScreen):
+class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
     """A table of every model of every store, and one model's details."""
 
     MODE = "models"
@@ -59,6 +60,7 @@ class ModelsScreen(making.MakingScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "chat", tooltip="Chat with the chosen model", id="models.chat"),
+        *judging.KEYS,
         *caring.KEYS,
         *making.KEYS,
         Binding(
@@ -66,6 +68,7 @@ class ModelsScreen(making.MakingScreen):
             "filter",
             "filter",
             key_display="/",
+            show=False,  # the line itself shows it
             tooltip="Show only the models that contain some words",
             id="models.filter",
         ),
@@ -106,6 +109,7 @@ class ModelsScreen(making.MakingScreen):
         yield Static(id="fold", markup=False)
 
     def on_mount(self) -> None:
+        self.query_one(LibraryTable).verdict = self.verdict
         self.query_one(LibraryTable).focus()
         self.watch(self.app, "library", self._library_changed)
 
@@ -148,10 +152,7 @@ class ModelsScreen(making.MakingScreen):
         """Show what the index knows at once; read the file when the cursor comes to rest."""
         model = self.query_one(LibraryTable).chosen
         read = self._cards.get(model.path) if model else None
-        self.query_one(Details).show(
-            model, read.card if read else None, read.error if read else None
-        )
-        self.query_one("#fold", Static).update(details.fold(model) if model else "")
+        self._show_details(model, read)
         new_here = model is not None and model.store == "starter" and model.last_used is None
         self.query_one("#hint").display = new_here
         if self._resting is not None:
@@ -159,6 +160,22 @@ class ModelsScreen(making.MakingScreen):
             self._resting = None
         if model is not None and read is None:
             self._resting = self.set_timer(CARD_DELAY, lambda: self._read_card(model.path))
+
+    def _show_details(self, model: LibraryModel | None, read: CardRead | None) -> None:
+        known = self.verdict(model) if model else None
+        told = model is not None and verdicts.can_be_told(model)
+        self.query_one(Details).show(
+            model,
+            read.card if read else None,
+            read.error if read else None,
+            fits=lambda width: fit_words.lines(known, width) if told else [],
+        )
+        self.query_one("#fold", Static).update(details.fold(model, known) if model else "")
+
+    def _judged(self) -> None:
+        self.query_one(LibraryTable).refresh()
+        model = self.query_one(LibraryTable).chosen
+        self._show_details(model, self._cards.get(model.path) if model else None)
 
     @work(thread=True, exclusive=True, group="card", exit_on_error=False)
     def _read_card(self, path: Path) -> None:

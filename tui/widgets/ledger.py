@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -9,7 +11,11 @@ from textual.widget import Widget
 from backend.text import clean
 from backend.units import human_bytes
 from tui import words
-from tui.state import Engine, Memory, Phase
+from tui.messages import MachineWanted
+from tui.state import Engine, Hardware, Memory, Phase
+
+if TYPE_CHECKING:
+    from backend.machine import Machine
 
 _PHASE_STYLES = {
     Phase.NONE: "$foreground 60%",
@@ -20,6 +26,17 @@ _PHASE_STYLES = {
 }
 
 
+def _gpus(machine: Machine) -> str:
+    """Return the GPUs' memory in a few words, a dash where there is none."""
+    known = [gpu for gpu in machine.gpus if gpu.total is not None]
+    if not known:
+        return f"GPU {clean(machine.gpus[0].name)}" if machine.gpus else f"GPU {words.UNKNOWN}"
+    total = sum(gpu.total or 0 for gpu in known)
+    taken = sum((gpu.total or 0) - (gpu.free or 0) for gpu in known if gpu.free is not None)
+    used = f"{words.gigabytes(taken)}/" if any(gpu.free is not None for gpu in known) else ""
+    return f"GPU {used}{words.gigabytes(total)} GB"
+
+
 class Ledger(Widget):
     """One line, filled from the app's shared facts; less telling parts go first when it is tight."""
 
@@ -27,8 +44,10 @@ class Ledger(Widget):
     memory: reactive[Memory | None] = reactive(None)
     processor: reactive[str] = reactive("")
     engine: reactive[Engine] = reactive(Engine())
+    hardware: reactive[Hardware] = reactive(Hardware())
 
     def on_mount(self) -> None:
+        self.watch(self.app, "hardware", self._hardware_changed)
         self.watch(self.app, "memory", self._memory_changed)
         self.watch(self.app, "processor", self._processor_changed)
         self.watch(self.app, "engine", self._engine_changed)
@@ -38,6 +57,13 @@ class Ledger(Widget):
 
     def _processor_changed(self, processor: str) -> None:
         self.processor = processor
+
+    def _hardware_changed(self, hardware: Hardware) -> None:
+        self.hardware = hardware
+
+    def on_click(self) -> None:
+        """Show the machine."""
+        self.app.post_message(MachineWanted())
 
     def _engine_changed(self, engine: Engine) -> None:
         self.engine = engine
@@ -65,10 +91,22 @@ class Ledger(Widget):
             parts.append(Content(f"RAM {used}/{total} GB"))
         if self.processor:
             parts.append(Content(f"CPU {clean(self.processor)}"))
+        title = Content.assemble(title, *self._simulated())
         dot = Content(" · ")
-        full = [title, dot.join(parts)] if parts else [title]
-        short = [title, parts[0]] if parts else [title]
-        return [Content("   ").join(full), Content("   ").join(short), title]
+        rows = [parts[:most] for most in range(len(parts), 0, -1)]
+        if (machine := self.hardware.machine) is not None:
+            rows.insert(0, [*parts, Content(_gpus(machine))])
+        shown = [Content("   ").join([title, dot.join(row)]) for row in rows]
+        return [*shown, title]
+
+    def _simulated(self) -> list[tuple[str, str] | str]:
+        machine = self.hardware.machine
+        if machine is None or not machine.assumed:
+            return []
+        given = human_bytes(machine.memory.available) if "ram" in machine.assumed else ""
+        if "vram" in machine.assumed:
+            given = f"{given} {_gpus(machine)}".strip()
+        return ["  ", (f" SIM {given} ", "$text-warning reverse")]
 
     def _model_parts(self) -> list[Content]:
         """Return the loaded model, fullest first; its context meter outlives its name."""

@@ -6,6 +6,7 @@ rows and again for every filter. Here a row is asked for when it is painted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,7 +36,10 @@ class LongTable(ScrollView, inherit_bindings=False):
     """Shows `row_count` rows that `cells` gives. Subclasses say what those are."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--header", "table--cursor", "table--dim"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--header", "table--cursor", "table--dim",
+        "table--fits", "table--tight", "table--too_big", "table--unknown",
+    }  # fmt: skip
     DEFAULT_CSS = """
     LongTable {
         background: $background;
@@ -48,6 +52,18 @@ class LongTable(ScrollView, inherit_bindings=False):
         }
         & > .table--dim {
             text-style: dim;
+        }
+        & > .table--fits {
+            color: $text-success;
+        }
+        & > .table--tight {
+            color: $text-warning;
+        }
+        & > .table--too_big {
+            color: $text-error;
+        }
+        & > .table--unknown {
+            color: $text-muted;
         }
         & > .table--cursor {
             background: $block-cursor-blurred-background;
@@ -99,6 +115,10 @@ class LongTable(ScrollView, inherit_bindings=False):
         """Return the texts of a row, clean, one for each heading."""
         raise NotImplementedError
 
+    def tones(self, row: int) -> dict[str, str]:
+        """Return component classes of single cells, by the keys of their headings."""
+        return {}
+
     def is_dim(self, row: int) -> bool:
         """Whether a row is of less use than the others."""
         return False
@@ -127,19 +147,24 @@ class LongTable(ScrollView, inherit_bindings=False):
         style = base
         if self.is_dim(row):
             style += self.get_component_rich_style("table--dim", partial=True)
-        if row == self.cursor_row:
+        if row == self.cursor_row:  # whose colours are one: every cell can be read on them
             style += self.get_component_rich_style("table--cursor", partial=True)
-        return self._strip(self.cells(row), style, width)
+            return self._strip(self.cells(row), style, width)
+        return self._strip(self.cells(row), style, width, self.tones(row))
 
-    def _strip(self, texts: list[str], style: Style, width: int) -> Strip:
-        parts = []
+    def _strip(
+        self, texts: list[str], style: Style, width: int, tones: Mapping[str, str] | None = None
+    ) -> Strip:
+        segments = []
         for heading, text in zip(self.headings, texts, strict=True):
             fitted = set_cell_size(text, heading.width)
             if heading.number and (short := heading.width - cell_len(text)) > 0:
                 fitted = " " * short + text
-            parts.append(f" {fitted} ")
-        line = "".join(parts)
-        return Strip([Segment(set_cell_size(line, width), style)], width)
+            tone = (tones or {}).get(heading.key)
+            own = self.get_component_rich_style(tone, partial=True) if tone else Style.null()
+            segments.append(Segment(f" {fitted} ", style + own))
+        strip = Strip(segments).simplify()
+        return strip.adjust_cell_length(width, style)
 
     # Where the cursor is
 
