@@ -10,6 +10,7 @@ import msgspec
 
 from backend import paths
 from backend.errors import SternaError
+from backend.units import parse_bytes
 
 
 class Library(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -66,6 +67,19 @@ class Downloads(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What all downloads together may take of the line; 0 is no limit."""
 
 
+class Machine(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What verdicts are told for, where what was found of this machine is wrong."""
+
+    ram: str = ""
+    """Memory that models may take, as in `ram = "12GB"`; empty: what is found free."""
+    vram: str = ""
+    """Memory of the GPU that models may take; "0": there is none to use."""
+
+    def __post_init__(self) -> None:
+        for text in filter(None, (self.ram, self.vram)):
+            parse_bytes(text)  # its ValueError becomes that of the key
+
+
 class Screen(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How the app looks and what its keys are."""
 
@@ -82,6 +96,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     chat: Chat = msgspec.field(default_factory=Chat)
     engine: Engine = msgspec.field(default_factory=Engine)
     downloads: Downloads = msgspec.field(default_factory=Downloads)
+    machine: Machine = msgspec.field(default_factory=Machine)
     screen: Screen = msgspec.field(default_factory=Screen)
 
 

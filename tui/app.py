@@ -27,6 +27,7 @@ from tui.messages import (
     LibraryRead,
     MachineWanted,
     MeasureWanted,
+    MemoryWanted,
     ModelWanted,
     ModeWanted,
     NewChat,
@@ -146,6 +147,7 @@ class SternaApp(SwiftApp, inherit_bindings=False):
             self.exit(return_code=1)
         self._read_memory()
 
+    @on(MemoryWanted)
     def _read_memory(self) -> None:
         self.memory = self._keeper.counted(self._sources.memory())
         self._hardware.follow(self.memory)

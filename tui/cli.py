@@ -60,7 +60,8 @@ def _overview() -> str:
     verbs = "\n".join(f"  {verb:<9} {help_}" for verb, help_ in VERBS.items())
     return (
         "usage: sterna [VERB] [--json] …\n\n"
-        "A local-LLM workbench in the terminal. Without a verb the app opens.\n\n"
+        "A local-LLM workbench in the terminal. Without a verb the app opens; with --ram 32GB\n"
+        "or --vram 8GB as if on another machine.\n\n"
         f"{verbs}\n\n"
         "  sterna VERB --help tells a verb's arguments; --version the version.\n"
     )
@@ -85,14 +86,28 @@ def _unknown(verb: str) -> Exception:
     return SternaError("bad_argument", f"There is no verb {verb!r}.", hint)
 
 
-def _open_app() -> int:
+def _open_app(arguments: list[str]) -> int:
+    """Open the app; `--ram` and `--vram` suppose another machine."""
+    if arguments:
+        parser = _Parser(prog="sterna", description="Open the app.", allow_abbrev=False)
+        parser.add_argument("--ram", help="as if so much memory were free, such as 32GB")
+        parser.add_argument("--vram", help="as if so much memory of a GPU were free; 0: no GPU")
+        given = parser.parse_args(arguments)
+        from backend.machine import suppose
+        from backend.units import parse_bytes
+        from tui.fitting import parsed
+
+        suppose(
+            ram=None if given.ram is None else parsed(parse_bytes, given.ram),
+            vram=None if given.vram is None else parsed(parse_bytes, given.vram),
+        )
     status: int = importlib.import_module("tui.app").run()
     return status
 
 
 def _command(arguments: list[str]) -> int:
-    if not arguments:
-        return _open_app()
+    if not arguments or arguments[0].startswith(("--ram", "--vram")):
+        return _open_app(arguments)
     verb, rest = arguments[0], arguments[1:]
     if verb in ("--version", "-V"):
         sys.stdout.write(f"sterna {_version()}\n")

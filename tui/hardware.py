@@ -61,7 +61,7 @@ class HardwareKeeper:
 
     def _as_seen(self, machine: Machine) -> Machine:
         """Return a machine with what is free for another model now."""
-        if self._memory is None or "ram" in machine.assumed:
+        if self._memory is None or "ram" in (*machine.assumed, *machine.set_right):
             return machine
         free = self._memory.free + self._memory.engine
         return dataclasses.replace(

@@ -49,6 +49,10 @@ class HardwareChanged(Message):
     hardware: Hardware
 
 
+class MemoryWanted(Message):
+    """Look at what is free now."""
+
+
 class MachineWanted(Message):
     """Show what this machine is."""
 

@@ -1,6 +1,5 @@
 """What the fit asks of a model, read from a header that lies on disk, came from the Hub, or was made up."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +15,7 @@ _TERNARY = ("TQ1_0", "TQ2_0", "I2_S", "TL1", "TL2")
 _TRAINED = ("MXFP4", "NVFP4", "Q1_0", "Q2_0")  # few bits by training, too
 _BITNETS = ("bitnet", "bitnet-b1.58", "bitnet-25")
 _CONSTANTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
-_TABLE, _HEAD = "token_embd.weight", "output.weight"
+TABLE, HEAD = "token_embd.weight", "output.weight"
 
 
 class Source(Protocol):
@@ -65,7 +64,7 @@ def read_model(source: Source) -> Model:
     data, tensors = source.metadata.detached(), source.tensors
     arch = data.string("general.architecture") or ""
     layers = read_layers(data)
-    table = tensors.get(_TABLE)
+    table = tensors.get(TABLE)
     if table is None or len(table.shape) != 2:
         raise SternaError(
             "not_a_model",
@@ -141,100 +140,12 @@ def weights_per_token(model: Model) -> dict[str, float]:
     name `head TYPE`, for it is read otherwise than those of the layers.
     """
     share = model.experts_used / model.experts if model.experts else 1.0
-    head = _HEAD if _HEAD in model.tensors else _TABLE
+    head = HEAD if HEAD in model.tensors else TABLE
     sums: dict[str, float] = {}
     for name, tensor in model.tensors.items():
-        if len(tensor.shape) < 2 or (name == _TABLE and name != head) or "position_embd" in name:
+        if len(tensor.shape) < 2 or (name == TABLE and name != head) or "position_embd" in name:
             continue
         key = f"head {tensor.type_name}" if name == head else tensor.type_name
         used = share if "_exps" in name else 1.0
         sums[key] = sums.get(key, 0.0) + tensor.elements * used
     return sums
-
-
-# Shapes of models as people make them: parameters, width, layers, key-value heads, width of a head,
-# vocabulary, tied output matrix. Between them the widths are stretched. (Llama 3, Qwen 2.5 and 3,
-# SmolLM 2, Mistral: their published configurations.)
-_TYPICAL = (
-    (135e6, 576, 30, 3, 64, 49152, True),
-    (600e6, 1024, 28, 8, 128, 151936, True),
-    (1.24e9, 2048, 16, 8, 64, 128256, True),
-    (4e9, 2560, 36, 8, 128, 151936, True),
-    (8.03e9, 4096, 32, 8, 128, 128256, False),
-    (14.8e9, 5120, 40, 8, 128, 151936, False),
-    (32.8e9, 5120, 64, 8, 128, 151936, False),
-    (70.6e9, 8192, 80, 8, 128, 128256, False),
-    (123e9, 12288, 88, 8, 128, 32768, False),
-    (405e9, 16384, 126, 8, 128, 128256, False),
-)
-
-
-@lru_cache(maxsize=64)
-def typical(params: int) -> Model:
-    """Return a dense model of about so many parameters, shaped as people shape them, in F16.
-
-    The widths come from the nearest published model; the feed-forward takes up the difference.
-    Raises SternaError for a number that no such model has.
-    """
-    if not 10_000_000 <= params <= 4_000_000_000_000:
-        raise SternaError(
-            "bad_argument",
-            f"A model of {params:,} parameters is not among those that one can tell about.",
-            "Give a number from 10M to 4000B, as in --params 8B.",
-        )
-    near = min(_TYPICAL, key=lambda row: abs(math.log(row[0] / params)))
-    _, width, layers, kv_heads, head, vocab, tied = near
-    stretch = math.sqrt(params / near[0])
-    if not 0.75 < stretch < 1.33:  # far from all of them
-        width = max(256, round(width * stretch / 256) * 256)
-    if params < near[0] / 2:
-        vocab = min(vocab, 32000)
-    heads = max(1, width // head)
-    kv_heads = min(kv_heads, heads)
-    tables = vocab * width * (1 if tied else 2)
-    attention = 2 * width * (heads + kv_heads) * head
-    wanted = (params - tables) / layers - attention
-    feed_forward = max(256, round(wanted / (3 * width) / 256) * 256)
-    numbers = {
-        "llama.block_count": layers,
-        "llama.embedding_length": width,
-        "llama.feed_forward_length": feed_forward,
-        "llama.attention.head_count": heads,
-        "llama.attention.head_count_kv": kv_heads,
-        "llama.attention.key_length": head,
-        "llama.attention.value_length": head,
-        "llama.context_length": 131072,
-        "llama.rope.dimension_count": head,
-    }
-    data = Metadata.of({"general.architecture": "llama", **numbers})
-    shapes: dict[str, tuple[int, ...]] = {_TABLE: (width, vocab), "output_norm.weight": (width,)}
-    for i in range(layers):
-        shapes |= {
-            f"blk.{i}.{name}.weight": shape
-            for name, shape in {
-                "attn_norm": (width,),
-                "attn_q": (width, heads * head),
-                "attn_k": (width, kv_heads * head),
-                "attn_v": (width, kv_heads * head),
-                "attn_output": (heads * head, width),
-                "ffn_norm": (width,),
-                "ffn_gate": (width, feed_forward),
-                "ffn_up": (width, feed_forward),
-                "ffn_down": (feed_forward, width),
-            }.items()
-        }
-    if not tied:
-        shapes[_HEAD] = (width, vocab)
-    return read_model(_Made(data, {name: _tensor(name, shape) for name, shape in shapes.items()}))
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    metadata: Metadata
-    tensors: Mapping[str, TensorInfo]
-
-
-def _tensor(name: str, shape: tuple[int, ...]) -> TensorInfo:
-    kind = quants.type_named("F16" if len(shape) > 1 else "F32")
-    size = quants.tensor_bytes(kind, shape) or 0
-    return TensorInfo(name, shape, kind.id, kind.name, 0, size, 0, True)

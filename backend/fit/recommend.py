@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.fit.candidates import Candidate, Offer, Pace, judged
-from backend.fit.model import Model, typical
+from backend.fit.model import Model
 from backend.fit.needs import Runtime
 from backend.fit.rules import rules
+from backend.fit.shapes import typical
 from backend.fit.use import Use
 from backend.machine import Machine
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from backend import settings
+from backend.errors import SternaError
 from backend.machine import speeds as figures
 from backend.machine.cpu import CPU, read_cpu
 from backend.machine.disk import disk_free
@@ -11,6 +13,7 @@ from backend.machine.graphics import GPU
 from backend.machine.host import Host, Local
 from backend.machine.memory import Memory, read_memory
 from backend.machine.speeds import Speeds
+from backend.units import parse_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Machine:
     """What was found. `speeds` were measured, None until they are.
 
     `assumed` names what somebody gave in place of what was found: the record is then of a machine
-    that may not exist.
+    that may not exist. `set_right` names what the settings say in place of what the probes do.
     """
 
     cpu: CPU
@@ -27,6 +30,7 @@ class Machine:
     disk_free: int | None
     speeds: Speeds | None
     assumed: tuple[str, ...] = ()
+    set_right: tuple[str, ...] = ()
 
     @property
     def bandwidth(self) -> float | None:
@@ -52,10 +56,42 @@ def read_machine(
         disk_free=host.ask("disk", disk_free),
         speeds=speeds,
     )
-    return assume(found, **_supposed) if here else found
+    return _in_place_of(found) if here else found
 
 
 _supposed: dict[str, int | None] = {}
+
+
+def _in_place_of(found: Machine) -> Machine:
+    """Return what is supposed in place of what was found, else what the settings set right."""
+    given = {name: size for name, size in _supposed.items() if size is not None}
+    if given:
+        return assume(found, **given)
+    right = _from_settings()
+    told = assume(found, **right)
+    total = max(found.memory.total, told.memory.total)
+    memory = replace(told.memory, total=total, probe=_SETTINGS) if "ram" in right else found.memory
+    gpus = tuple(replace(gpu, probe=_SETTINGS) for gpu in told.gpus)
+    return replace(
+        found,
+        memory=memory,
+        gpus=gpus if "vram" in right else found.gpus,
+        set_right=tuple(right),
+    )
+
+
+_SETTINGS = "set in [machine] of the settings"
+
+
+def _from_settings() -> dict[str, int]:
+    """Return the sizes that the settings give; settings that are wrong give none."""
+    try:
+        wish = settings.load().machine
+    except SternaError:
+        return {}
+    return {
+        name: parse_bytes(text) for name, text in (("ram", wish.ram), ("vram", wish.vram)) if text
+    }
 
 
 def suppose(*, ram: int | None = None, vram: int | None = None) -> None:

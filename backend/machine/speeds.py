@@ -14,10 +14,10 @@ from backend import paths
 from backend.machine.cpu import physical_cores, read_cpu
 from ext import cpu
 
-_VERSION = 1  # of what is measured: figures of another one are void
+_VERSION = 2  # of what is measured: figures of another one are void
 # What is measured at first, in two seconds; other types when a model of theirs is looked at.
 _USUAL = ("Q4_K", "Q5_K", "Q6_K", "Q8_0", "TQ2_0")
-SPLIT = "head Q6_K"
+_SPLIT = ("Q6_K", "Q8_0")  # as output matrices, of which a token reads the upper bits
 _ALIKE = {"TQ1_0": "TQ2_0", "I2_S": "TQ2_0"}  # packed alike
 
 
@@ -25,7 +25,7 @@ class Speeds(msgspec.Struct, kw_only=True):
     """Figures of this machine with so many `threads`.
 
     `bandwidth`: bytes read a second. `one`: weights a second when an answer is written, by tensor type
-    (SPLIT is the output matrix in Q6_K, of which a token reads the upper bits); `many`: weights times
+    (`head TYPE` is an output matrix, of which a token reads the upper bits); `many`: weights times
     tokens a second when a prompt is read. `attend_one`, `attend_many`: multiplications a second in
     attention. `layer`: seconds that a layer takes beside its products, a token of an answer. `spread`:
     how far single measurements lie apart, as a share.
@@ -119,7 +119,7 @@ def _first() -> Speeds:
     rates, stream = cpu.read_bandwidth(0.2, threads), _stream()
     found = {kind: trials.products(kind, threads, stream) for kind in _USUAL}
     one = {kind: figures[0] for kind, figures in found.items()}
-    one[SPLIT] = trials.split_head(threads)
+    one |= {f"head {kind}": trials.split_head(kind, threads) for kind in _SPLIT}
     attend_one, attend_many, layer = trials.attention(threads)
     rates += cpu.read_bandwidth(0.1, threads)
     rates = sorted(rates)[len(rates) // 2 :]  # others' turns on the memory make the rest slow

@@ -4,6 +4,7 @@ Products are tried on weights that no cache holds, in steps as a layer of a mode
 and arithmetic weigh as they do in a model. What is multiplied does not change how long it takes.
 """
 
+import resource
 import statistics
 import time
 
@@ -20,8 +21,8 @@ _HIDDEN, _NARROW, _FORWARD = 1024, 256, 2816  # widths of a layer
 _TOKENS = 60  # of a prompt: five tiles
 _HEADS, _KV_HEADS, _WIDTH, _DEPTH = 16, 8, 128, 540  # of attention
 _VOCABULARY = 32768
+_PATIENCE = 5  # times as long as wanted, for runs that nobody disturbs
 _ONES = {"F32": "<f4", "F16": "<f2"}
-_Q6_K = 14
 
 
 def can_multiply(name: str) -> bool:
@@ -44,15 +45,17 @@ def products(name: str, threads: int, stream: int) -> tuple[float, float]:
     return one, weights * _TOKENS / _seconds(engine, _TOKENS, 0.03, least=2)
 
 
-def split_head(threads: int) -> float:
-    """Return weights a second of an output matrix in Q6_K, of which a token reads the upper bits."""
-    rng = np.random.default_rng(0)
-    blocks = rng.integers(0, 256, (_VOCABULARY * _HIDDEN // 256, 210), np.uint8)
-    blocks[:, 208:] = np.array([0.001], "<f2").view(np.uint8)
+def split_head(name: str, threads: int) -> float:
+    """Return weights a second of an output matrix, Q6_K or Q8_0, of which a token reads the upper bits."""
+    rng, kind = np.random.default_rng(0), type_named(name)
+    count = _VOCABULARY * _HIDDEN // kind.block_size
+    blocks = rng.integers(0, 256, (count, kind.type_size), np.uint8)
+    scale = slice(208, 210) if name == "Q6_K" else slice(0, 2)
+    blocks[:, scale] = np.array([0.001], "<f2").view(np.uint8)
     engine = Engine(threads, 16)
     x, logits = engine.buffer(_HIDDEN), engine.buffer(_VOCABULARY)
     engine.cache(1, 16, 16, "f32", False)
-    matrix = engine.matrix(_Q6_K, blocks.reshape(-1), _VOCABULARY, _HIDDEN, split=True)
+    matrix = engine.matrix(kind.id, blocks.reshape(-1), _VOCABULARY, _HIDDEN, split=True)
     engine.norm(x, None, 1e-5, [matrix], last_only=True)
     engine.linear([matrix], [logits], last_only=True)
     engine.finish(_VOCABULARY)
@@ -142,21 +145,33 @@ def _seconds(
     first: int = 0,
     logits_from: int | None = None,
 ) -> float:
-    """Return the seconds that a run takes with the processor to itself, the median of at least so many
-    runs and so much time.
+    """Return the seconds that a run takes, the median of at least so many runs and so much time.
 
-    Another program's turn on a core makes a run longer, but not the work: while they work, the threads
-    keep their cores busy, so what they used, shared among them, is what the run takes when it is alone.
+    Runs in which another program took a core away do not count, as long as there are enough others.
+    Where there are not, the processor time that the threads used stands in: it does not grow while they
+    are put aside.
     """
     ids = np.zeros(tokens, np.int32)
     ends = tokens if logits_from is None else logits_from
     if at_least:
         engine.run(ids, first, ends)  # the first run wakes the threads and touches the pages
-    took: list[float] = []
-    until = time.perf_counter() + at_least
-    while len(took) < least or time.perf_counter() < until:
-        start, used = time.perf_counter(), time.process_time()
+    undisturbed: list[float] = []
+    every: list[float] = []
+    began = time.perf_counter()
+    while True:
+        before, start, used = _taken_away(), time.perf_counter(), time.process_time()
         engine.run(ids, first, ends)
-        used, wall = time.process_time() - used, time.perf_counter() - start
-        took.append(min(wall, max(used / engine.threads, wall / engine.threads)))
-    return statistics.median(took)
+        now, used = time.perf_counter(), time.process_time() - used
+        wall = now - start
+        every.append(min(wall, max(used, wall) / engine.threads))
+        if _taken_away() == before:
+            undisturbed.append(wall)
+        if len(undisturbed) >= least and now - began >= at_least:
+            return statistics.median(undisturbed)
+        if len(every) >= least and now - began >= _PATIENCE * at_least:
+            return statistics.median(every)
+
+
+def _taken_away() -> int:
+    """Return how often this process had to give up a core."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

@@ -30,6 +30,7 @@ from tui.state import Engine, Phase
 from tui.talk import Talk
 from tui.telling import telling
 from tui.widgets import meter
+from tui.widgets.memory_line import MemoryLine
 from tui.widgets.notice import Notice
 from tui.widgets.turns import ReplyView, Turn
 
@@ -71,6 +72,7 @@ class ChatScreen(ModeScreen):
                 yield Transcript()
                 yield Notice(markup=False)
                 yield Composer()
+                yield MemoryLine()
 
     async def on_mount(self) -> None:
         store, notices = await asyncio.to_thread(self._sources.history)

@@ -6,7 +6,9 @@ import sys
 import psutil
 import pytest
 
-from backend.machine import Recorder, Replay, assume, read_machine
+from backend import paths, settings
+from backend.errors import SternaError
+from backend.machine import Recorder, Replay, assume, read_machine, suppose
 from backend.machine.host import Local, whole_number
 from backend.machine.memory import read_memory
 from backend.units import parse_bytes, parse_count
@@ -85,3 +87,28 @@ def test_memory_is_not_more_than_the_limit_of_the_process(monkeypatch):
     limits = (used + (64 << 20), resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
     assert read_memory().available <= 64 << 20
+
+
+def test_another_machine_can_be_supposed_and_the_settings_set_right(home):
+    found = read_machine()
+    suppose(ram=32 * 10**9, vram=8 * 10**9)
+    try:
+        told = read_machine()
+        assert told.assumed == ("ram", "vram")
+        assert told.memory.available == 32 * 10**9
+        assert [gpu.free for gpu in told.gpus] == [8 * 10**9]
+        assert read_machine(Replay({})).assumed == ()  # a record is another machine already
+    finally:
+        suppose()
+    assert read_machine().assumed == ()
+
+    paths.settings_file().parent.mkdir(parents=True, exist_ok=True)
+    paths.settings_file().write_text('[machine]\nram = "5GB"\nvram = "0"\n')
+    told = read_machine()
+    assert (told.memory.available, told.gpus, told.assumed) == (5 * 10**9, (), ())
+    assert told.memory.total == max(found.memory.total, 5 * 10**9)
+    assert "settings" in told.memory.probe
+    paths.settings_file().write_text('[machine]\nram = "much"\n')
+    with pytest.raises(SternaError, match="no size"):
+        settings.load()
+    assert read_machine().memory.probe == found.memory.probe

@@ -38,8 +38,9 @@ def test_a_type_is_measured_when_it_is_asked_for(short):
     assert {"Q8_0", "Q4_K"} <= set(more.one)
     assert not {"I2_S", "IQ1_S"} & set(more.one)  # one is packed as TQ2_0, the other cannot be run
     assert speeds.rate(more.one, "I2_S") == more.one["TQ2_0"]
-    assert speeds.rate(more.one, "head Q8_0") == more.one["Q8_0"]
-    assert speeds.rate(more.one, "head Q6_K") == more.one[speeds.SPLIT]
+    assert speeds.rate(more.one, "head Q4_K") == more.one["Q4_K"]
+    assert speeds.rate(more.one, "head Q6_K") == more.one["head Q6_K"] != more.one.get("Q6_K")
+    assert more.one["head Q8_0"] > 0
     assert speeds.rate(more.one, "IQ1_S") is None
 
 
