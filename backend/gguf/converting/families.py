@@ -35,6 +35,7 @@ FAMILIES: dict[str, Family] = {
     "MistralForCausalLM": Family("llama", pairs=True),
     "MixtralForCausalLM": Family("llama", pairs=True),
     "GraniteForCausalLM": Family("granite", pairs=True),
+    "GraniteMoeForCausalLM": Family("granitemoe", pairs=True),
     "Qwen2ForCausalLM": Family("qwen2"),
     "Qwen2MoeForCausalLM": Family("qwen2moe"),
     "Qwen3ForCausalLM": Family("qwen3"),

@@ -22,6 +22,8 @@ _LEFT_OUT = re.compile(
 )
 _EXPERT = re.compile(r"(.*\.experts)\.(\d+)\.(.+)\.weight")
 _FUSED_EXPERTS = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)")
+_FUSED_NAMES = {"input_linear.weight": "gate_up_proj", "output_linear.weight": "down_proj"}
+_GRANITE_EXPERTS = re.compile(rf"(.*\.block_sparse_moe)\.({'|'.join(_FUSED_NAMES)})")
 _LINEAR = re.compile(r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.weight$")
 # Names of transformers' BitNet, which the package does not have.
 _MORE_NAMES = {"self_attn.attn_sub_norm": "attn_sub_norm", "mlp.ffn_sub_norm": "ffn_sub_norm"}
@@ -81,6 +83,8 @@ class Translation:
                 experts.setdefault((match[1], match[3]), {})[int(match[2])] = stored
             elif match := _FUSED_EXPERTS.fullmatch(plain):
                 made += self._fused(match[1], match[2], stored)
+            elif match := _GRANITE_EXPERTS.fullmatch(plain):
+                made += self._fused(f"{match[1]}.experts", _FUSED_NAMES[match[2]], stored)
             elif not self._is_tied_head(plain):
                 made.append(self._single(plain, stored))
         made += [self._stacked(*key, found) for key, found in experts.items()]
