@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ from backend.errors import SternaError
 from backend.progress import Progress
 
 if TYPE_CHECKING:
-    from backend.gguf.offers import Offer
     from backend.library import LibraryModel
+    from backend.offers import Offer
 
 _NICER = 5  # chat goes first
 _ERRORS = 20  # lines of standard error that are kept
@@ -130,7 +130,7 @@ def _died(status: int, said: list[str]) -> SternaError:
 
 def offer(model: LibraryModel) -> Offer:
     """Return the files that can be made of a model. Raises SternaError."""
-    from backend.gguf import offers
+    from backend import offers
 
     make = offers.of_checkpoint if model.kind == "checkpoint" else offers.of_file
     return make(model.path)
@@ -167,6 +167,33 @@ def making(model: LibraryModel, name: str, offer: Offer, quant: str, out: Path) 
     return Job(f"making {name} {quant}", arguments)
 
 
-def judging(model: LibraryModel, name: str, text: Path) -> Job:
-    """Return the job that measures how well a model predicts a text."""
-    return Job(f"judging {name}", ["eval", str(model.path), "--text", str(text)])
+def judging(model: LibraryModel, others: Sequence[LibraryModel], name: str, text: Path) -> Job:
+    """Return the job that measures how well a model predicts a text.
+
+    Where the same model is here in full or half precision, also what the quant loses. Reads headers.
+    """
+    arguments = ["eval", str(model.path), "--text", str(text)]
+    precise = _precise(model, others)
+    if precise is not None:
+        arguments += ["--against", str(precise)]
+    return Job(f"judging {name}", arguments)
+
+
+def _precise(model: LibraryModel, others: Sequence[LibraryModel]) -> Path | None:
+    from backend.gguf import describe, open_gguf
+    from backend.losses import tells_loss
+
+    cards = []
+    for other in (model, *others):
+        alike = (other.arch, other.params, other.kind) == (model.arch, model.params, "model")
+        if not alike or other.error or not other.connected:
+            continue
+        try:
+            with open_gguf(other.path) as file:
+                cards.append((other.path, describe(file)))
+        except SternaError:
+            continue  # it is gone since the list was made
+    own = next((card for path, card in cards if path == model.path), None)
+    if own is None:
+        return None
+    return next((path for path, card in cards if tells_loss(own, card)), None)

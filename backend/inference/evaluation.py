@@ -41,11 +41,13 @@ class Evaluation:
     top1_agreement: float | None
     chunks: int
     context: int
+    against_perplexity: float | None  # of the second model
 
 
 @dataclass
 class _Tally:
     likelihood: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    reference: list[npt.NDArray[np.float64]] = field(default_factory=list)
     divergence: list[npt.NDArray[np.float64]] = field(default_factory=list)
     agreed: int = 0
 
@@ -143,7 +145,10 @@ def _tally_rows(
     known = [row for row in reference if row is not None]
     if known:
         width = min(ours.shape[1], len(known[0]))  # some files pad their vocabulary
-        theirs = _log_softmax(np.stack(known)[:, :width])
+        stacked = np.stack(known)
+        theirs = _log_softmax(stacked)
+        tally.reference.append(-theirs[np.arange(len(targets)), targets])
+        theirs = _log_softmax(stacked[:, :width])
         ours = _log_softmax(logits[:, :width])
         tally.divergence.append((np.exp(theirs) * (theirs - ours)).sum(axis=1))
         tally.agreed += int((theirs.argmax(axis=1) == ours.argmax(axis=1)).sum())
@@ -159,7 +164,7 @@ def _log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
 def _result(tally: _Tally, chunks: int, context: int, compared: bool) -> Evaluation:
     likelihood = np.concatenate(tally.likelihood)
     mean, error = _mean(likelihood)
-    perplexity = math.exp(mean) if mean < 700 else math.inf
+    perplexity = _perplexity(mean)
     kl_mean, kl_error = _mean(np.concatenate(tally.divergence)) if compared else (None, None)
     return Evaluation(
         tokens=len(likelihood),
@@ -170,7 +175,14 @@ def _result(tally: _Tally, chunks: int, context: int, compared: bool) -> Evaluat
         top1_agreement=tally.agreed / len(likelihood) if compared else None,
         chunks=chunks,
         context=context,
+        against_perplexity=_perplexity(_mean(np.concatenate(tally.reference))[0])
+        if compared
+        else None,
     )
+
+
+def _perplexity(mean: float) -> float:
+    return math.exp(mean) if mean < 700 else math.inf
 
 
 def _mean(values: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -29,7 +29,8 @@ def test_the_result_in_json(files, capsys):
     both = json.loads(capsys.readouterr().out)
     assert both["kl_mean"] == 0
     assert both["top1_agreement"] == 1
-    assert both["perplexity"] == data["perplexity"]
+    assert both["perplexity"] == both["against_perplexity"] == data["perplexity"]
+    assert data["against_perplexity"] is None
 
 
 def test_the_result_for_people(files, capsys):

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from backend import paths
 from backend.gguf import describe, open_gguf
-from backend.gguf.offers import of_file
+from backend.offers import of_file
 from tui import making
 from tui.panes.library_table import LibraryTable
 from tui.screens.make import Choices, JobScreen, MakeScreen
@@ -257,3 +257,26 @@ async def test_a_model_is_judged_by_a_text(app, plain, tmp_path):
         await pilot.press(*"nowhere", "enter")
         await wait_until(pilot, lambda: "nowhere cannot be read" in told(app), seconds=60)
         assert not line(app).display
+
+
+async def test_what_was_measured_stands_beside_the_choice(app, plain, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text(TEXT)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot, plain.name)
+        await offered(pilot)
+        await pilot.press("enter")
+        await made(pilot, "tern-Q5_K_M.gguf")
+        await listed(pilot, "tern-Q5_K_M.gguf")
+        await pilot.press("p")
+        await wait_until(pilot, lambda: app.screen.is_modal)
+        app.screen.query_one(Input).value = str(text)
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "In full precision" in told(app), seconds=60)
+        await listed(pilot, plain.name)
+        screen = await offered(pilot)
+        row = next(row for row in rows(screen) if row.startswith("Q5_K_M"))
+        assert "% measured here" in row
+        assert "same token" in row
+        assert "measured by mine.txt" in str(screen.query_one("#about", Static).content)
+        assert "measured" not in next(row for row in rows(screen) if row.startswith("Q4_K_M"))

@@ -1,9 +1,12 @@
 """`sterna eval MODEL --text FILE`: perplexity, and nearness to a second model."""
 
+import time
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
+from backend import losses
 from backend import settings as configuration
 from backend.errors import SternaError
 from backend.inference import Evaluation, Model, evaluate, load_model
@@ -63,8 +66,28 @@ def run(args: Namespace) -> int:
             ),
             lambda: _stop(models),
         )
+        if args.against:
+            _keep(models, result, args.text)
     jobs.finish(args, asdict(result), _text(result, args.against))
     return 0
+
+
+def _keep(models: list[Model], r: Evaluation, text: str) -> None:
+    """Keep what a quant of the second model loses: the app shows it beside the quant."""
+    card, against = (model.card for model in models)
+    if not losses.tells_loss(card, against) or not (r.against_perplexity and r.top1_agreement):
+        return
+    loss = losses.Loss(
+        at=time.time(),
+        model=losses.key_of(card),
+        quant=card.quant,
+        rise=100 * (r.perplexity / r.against_perplexity - 1),
+        divergence=r.kl_mean or 0.0,
+        agreement=r.top1_agreement,
+        tokens=r.tokens,
+        text=Path(text).name,
+    )
+    losses.note(loss)
 
 
 def _stop(models: list[Model]) -> None:
@@ -79,7 +102,7 @@ def _text(r: Evaluation, against: str | None) -> str:
     ]
     if r.kl_mean is not None and r.top1_agreement is not None:
         rows += [
-            ["against", str(against)],
+            ["against", f"{against}, perplexity {r.against_perplexity:.4f}"],
             ["divergence", f"{r.kl_mean:.6f} ± {r.kl_error:.6f} nats (mean Kullback-Leibler)"],
             ["same first choice", f"{r.top1_agreement:.2%}"],
         ]

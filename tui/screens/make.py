@@ -26,8 +26,8 @@ from tui.telling import tell_failed
 from tui.widgets.job_line import described
 
 if TYPE_CHECKING:
-    from backend.gguf.offers import Choice, Offer
     from backend.library import LibraryModel
+    from backend.offers import Choice, Offer
 
 HEADINGS = "QUANT        SIZE  SHARE  LOSS (perplexity, published for an 8B)"
 AGAIN = "! Quantised already: losses add up. Better begin from F16 or BF16."
@@ -105,7 +105,7 @@ class MakeScreen(ModalScreen["tuple[Offer, Choice] | None"]):
         self._offer = offer = message.offer
         self.query_one("#facts", Static).update(_facts(offer))
         choices = self.query_one(Choices)
-        choices.set_options(Option(_row(choice, offer.bytes)) for choice in offer.choices)
+        choices.set_options(Option(_row(choice, offer)) for choice in offer.choices)
         self._show_choices(bool(offer.choices))
         if offer.choices:
             names = [choice.quant.name for choice in offer.choices]
@@ -144,15 +144,21 @@ def _free() -> int:
     return shutil.disk_usage(folder).free
 
 
-def _row(choice: Choice, source: int) -> Content:
+def _row(choice: Choice, offer: Offer) -> Content:
     quant = choice.quant
     size = f"{human_bytes(choice.bytes):>8}"
-    share = f"{100 * choice.bytes / max(source, 1):.0f} %"
-    return Content.assemble(f"{quant.name:<9}", (size, "bold"), f"{share:>7}  {_loss(choice)}")
+    share = f"{100 * choice.bytes / max(offer.bytes, 1):.0f} %"
+    return Content.assemble(
+        f"{quant.name:<9}", (size, "bold"), f"{share:>7}  {_loss(choice, offer)}"
+    )
 
 
-def _loss(choice: Choice) -> str:
+def _loss(choice: Choice, offer: Offer) -> str:
+    """Say what was measured here, or else what is published."""
     quant = choice.quant
+    here = offer.measured.get(quant.name)
+    if here is not None:
+        return f"{here.rise:+.2f} % measured here, {here.agreement:.0%} same token"
     if not quant.perplexity_percent:
         return quant.loss
     return f"{quant.loss} (+{quant.perplexity_percent:g} %)"
@@ -166,6 +172,12 @@ def _about(choice: Choice, offer: Offer) -> str:
         lines.append(f"keeps {quant.keeps}")
     if quant.name == offer.usual:
         lines[0] += " · usually taken"
+    here = offer.measured.get(quant.name)
+    if here is not None:
+        said = f"measured by {clean(here.text)}, {here.tokens:,} tokens"
+        if quant.perplexity_percent is not None:
+            said += f"; published for an 8B: +{quant.perplexity_percent:g} %"
+        lines.append(said)
     if choice.bytes > _free():
         lines.append(f"! It needs {human_bytes(choice.bytes)}: more than is free.")
     return "\n".join(lines)

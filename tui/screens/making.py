@@ -23,8 +23,8 @@ from tui.sources import Sources
 from tui.widgets.job_line import JobLine
 
 if TYPE_CHECKING:
-    from backend.gguf.offers import Choice, Offer
     from backend.library import LibraryModel
+    from backend.offers import Choice, Offer
 
 KEYS: list[BindingType] = [
     Binding(
@@ -44,6 +44,13 @@ KEYS: list[BindingType] = [
         id="models.judge",
     ),
 ]
+
+
+@dataclass
+class JobWanted(Message):
+    """A job is ready to begin."""
+
+    job: Job
 
 
 @dataclass
@@ -123,14 +130,23 @@ class MakingScreen(CaringScreen):
 
         def given(text: str | None) -> None:
             if text:
-                self._begin(making.judging(model, name, Path(text).expanduser()))
+                self._judge(model, name, Path(text).expanduser())
 
         question = (
             f"A text file to judge {clean(name)} by: of your own kind, some ten pages or more"
         )
         self.app.push_screen(AskScreen(question, ""), given)
 
+    @work(thread=True, exclusive=True, group="judge", exit_on_error=False)
+    def _judge(self, model: LibraryModel, name: str, text: Path) -> None:
+        self.post_message(JobWanted(making.judging(model, self._models, name, text)))
+
     # The job
+
+    @on(JobWanted)
+    def _job_wanted(self, message: JobWanted) -> None:
+        if self._job is None:
+            self._begin(message.job)
 
     def _shows_job(self) -> bool:
         """Show the job that runs, if there is one."""
@@ -188,7 +204,14 @@ class MakingScreen(CaringScreen):
 
 def _judged(job: Job, result: dict[str, Any]) -> str:
     name = clean(job.title.removeprefix("judging "))
-    return (
+    said = (
         f"✓ {name}: perplexity {result['perplexity']:.4g} ± {result['perplexity_error']:.2g} "
         f"over {result['tokens']:,} tokens. Lower is better; compare only on the same text."
     )
+    if result["against_perplexity"]:
+        rise = 100 * (result["perplexity"] / result["against_perplexity"] - 1)
+        said += (
+            f" In full precision it is {result['against_perplexity']:.4g} ({rise:+.2f} %), and both "
+            f"choose the same token {result['top1_agreement']:.1%} of the time."
+        )
+    return said

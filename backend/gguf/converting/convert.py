@@ -68,9 +68,15 @@ class Checkpoint:
         return planned_bytes(*self.plan(quant))
 
     @property
+    def arch(self) -> str:
+        """Its architecture, as GGUF names it."""
+        return self.traits.architecture
+
+    @property
     def params(self) -> int:
-        """Values of all tensors."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+        """Values of all tensors, but for constants."""
+        weights = (t for name, t in self.tensors.items() if not name.startswith("rope_"))
+        return sum(math.prod(tensor.shape) for tensor in weights)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
 """Which files can be made of a model: each with its exact size, so that one can be chosen by it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from backend import losses
 from backend.gguf import quantising
 from backend.gguf.card import describe, require_model
 from backend.gguf.file import GGUFFile, open_gguf
@@ -24,14 +27,15 @@ class Offer:
     """What can be made, largest first, and the quant that is usually taken.
 
     `quant` and `bytes`: of the source. `lossy`: it is quantised already, so that the loss of some
-    choices adds to its own.
+    choices adds to its own. `measured`: what quants of this model lose, by the name of the quant.
     """
 
     quant: str
     bytes: int
     choices: tuple[Choice, ...]
     usual: str
-    lossy: bool = False
+    lossy: bool
+    measured: Mapping[str, losses.Loss]
 
 
 def of_file(path: str | os.PathLike[str]) -> Offer:
@@ -50,12 +54,14 @@ def of_file(path: str | os.PathLike[str]) -> Offer:
             if size < card.bytes and quant != card.quant
         }
         again = any(quantising.lossy(file, quantising.plan(file, quant)) for quant in smaller)
-        return Offer(card.quant, card.bytes, _choices(smaller), _usual(smaller, card.params), again)
+        known = losses.measured(losses.key_of(card))
+        usual = _usual(smaller, card.params)
+        return Offer(card.quant, card.bytes, _choices(smaller), usual, again, known)
 
 
 def of_checkpoint(folder: str | os.PathLike[str]) -> Offer:
     """Return the GGUF files that can be made of a checkpoint; raises SternaError."""
-    from backend.gguf.converting import open_checkpoint
+    from backend.gguf.converting import name_of, open_checkpoint
 
     with open_checkpoint(folder) as checkpoint:
         own = checkpoint.own
@@ -67,7 +73,9 @@ def of_checkpoint(folder: str | os.PathLike[str]) -> Offer:
                 sizes[quant] = checkpoint.planned_bytes(quant)
         most = sizes[own] if not ternary else max(sizes.values())
         kept = {quant: size for quant, size in sizes.items() if size <= most}
-        return Offer(own, checkpoint.stored, _choices(kept), own)
+        key = losses.model_key(checkpoint.arch, name_of(Path(folder)), checkpoint.params)
+        known = losses.measured(key)
+        return Offer(own, checkpoint.stored, _choices(kept), own, False, known)
 
 
 def _fitting(ternary: bool, *, mixture: bool) -> list[str]:

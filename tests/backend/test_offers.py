@@ -7,8 +7,8 @@ from tiny_models import tiny_bitnet, tiny_llama
 
 from backend.errors import SternaError
 from backend.gguf.converting import convert
-from backend.gguf.offers import of_checkpoint, of_file
 from backend.gguf.quantising import quantise
+from backend.offers import of_checkpoint, of_file
 
 
 def test_sizes_are_those_of_the_files(tmp_path):
