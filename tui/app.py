@@ -19,32 +19,26 @@ from backend.errors import SternaError
 from backend.text import clean
 from tui import themes
 from tui.engine import EngineKeeper
-from tui.hardware import HardwareKeeper
+from tui.machine_app import MACHINE_KEY, MachineApp
 from tui.messages import (
     ChatWanted,
     EngineChanged,
-    HardwareChanged,
     LibraryRead,
-    MachineWanted,
-    MeasureWanted,
     MemoryWanted,
     ModelWanted,
     ModeWanted,
     NewChat,
-    ReadingWanted,
     RescanWanted,
-    SimulationWanted,
 )
 from tui.screens.models import ModelsScreen
 from tui.sources import Sources, has_settings
-from tui.state import Engine, Hardware, Library, Memory, Phase
-from tui.swift import SwiftApp, terminal_is_gone
+from tui.state import Engine, Library, Memory, Phase
+from tui.swift import terminal_is_gone
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
 FOUND_EVERY = 0.5  # seconds between two lists of a first look that takes long
-MEASURE_DELAY = 2.0  # seconds after the machine was read: the first ones belong to the person
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
 LATER = {"hub": "The Hub", "train": "Training"}
 
@@ -56,7 +50,7 @@ def _provider(name: str) -> type[Provider]:
     return vars(palette)[name]  # type: ignore[no-any-return]
 
 
-class SternaApp(SwiftApp, inherit_bindings=False):
+class SternaApp(MachineApp, inherit_bindings=False):
     """Modes, shared facts, keys and themes."""
 
     TITLE = "sterna"
@@ -79,14 +73,7 @@ class SternaApp(SwiftApp, inherit_bindings=False):
         Binding("3", "mode('chat')", "Chat", show=False, tooltip="Chat", id="app.chat"),
         Binding("4", "mode('train')", "Train", show=False, id="app.train"),
         Binding("question_mark,f1", "help", "help", tooltip="Help", id="app.help"),
-        Binding(
-            "f3",
-            "machine",
-            "machine",
-            show=False,
-            tooltip="This machine: what was found, measured and supposed",
-            id="app.machine",
-        ),
+        MACHINE_KEY,
         Binding("ctrl+p", "command_palette", "everything", id="app.palette", priority=True),
         Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
         Binding("ctrl+c", "help_quit", show=False, id="app.help_quit"),
@@ -96,17 +83,14 @@ class SternaApp(SwiftApp, inherit_bindings=False):
     processor: reactive[str] = reactive("")
     library: reactive[Library] = reactive(Library())
     engine: reactive[Engine] = reactive(Engine())
-    hardware: reactive[Hardware] = reactive(Hardware())
 
     def __init__(self, sources: Sources | None = None) -> None:
-        super().__init__()
-        self._sources = sources or Sources()
+        super().__init__(sources or Sources())
         self._clashes: set[Binding] = set()
         self._complaints: list[str] = []
         self._noticed: set[str] = set()
         self._last_found = 0.0
         self._keeper = EngineKeeper(self.post_message, self._sources)
-        self._hardware = HardwareKeeper(self.post_message, self._sources)
         self.use_theme(themes.choose(self._apply_settings() if has_settings() else ""))
 
     def _apply_settings(self) -> str:
@@ -151,36 +135,6 @@ class SternaApp(SwiftApp, inherit_bindings=False):
     def _read_memory(self) -> None:
         self.memory = self._keeper.counted(self._sources.memory())
         self._hardware.follow(self.memory)
-
-    # This machine
-
-    @on(HardwareChanged)
-    def _hardware_changed(self, message: HardwareChanged) -> None:
-        first = self.hardware.machine is None
-        self.hardware = message.hardware
-        if first and self._sources.measure:
-            self.set_timer(MEASURE_DELAY, self._hardware.measure)
-
-    @on(ReadingWanted)
-    def _reading_wanted(self) -> None:
-        self._hardware.read()
-
-    @on(MeasureWanted)
-    def _measure_wanted(self, message: MeasureWanted) -> None:
-        if self._sources.measure or message.again:
-            self._hardware.measure(message.types, again=message.again)
-
-    @on(SimulationWanted)
-    def _simulation_wanted(self, message: SimulationWanted) -> None:
-        self._hardware.suppose(message.ram, message.vram)
-
-    @on(MachineWanted)
-    def action_machine(self) -> None:
-        """Show what this machine is."""
-        from tui.screens.machine import MachineScreen
-
-        if not isinstance(self.screen, MachineScreen):
-            self.push_screen(MachineScreen(self._sources))
 
     # Models on disk
 
