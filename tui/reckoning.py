@@ -44,8 +44,9 @@ class Reckoned:
 
     @property
     def here(self) -> frozenset[str]:
-        """The quants that can be had."""
-        return frozenset(offer.quant for offer in self.asked.offers)
+        """The quants that are here, where there are others beside them."""
+        offers = self.asked.offers if self.asked.others else ()
+        return frozenset(offer.quant for offer in offers)
 
     @property
     def kv_types(self) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ async def _take() -> None:
         starter = next(model for model in app.library.models if model.store == "starter")
         await pilot.pause(0.5)
         app.save_screenshot("models.svg", path=str(HERE))
+        await _take_fit(app, pilot)
         app.post_message(ChatWanted(starter))
         await _until(lambda: app.current_mode == "chat" and app.engine.phase is Phase.READY, pilot)
         composer = app.screen.query_one(Composer)
@@ -45,6 +46,27 @@ async def _take() -> None:
         await _until(lambda: app.screen.query(ReplyView), pilot)
         await pilot.pause(3)
         app.save_screenshot("chat.svg", path=str(HERE))
+
+
+async def _take_fit(app, pilot) -> None:  # noqa: ANN001
+    """Show the grid of a model that the app offers to begin with, in the quants of its repository."""
+    from backend import picks
+    from backend.fit import Offer
+    from tui.fitting import Asked
+    from tui.panes.fit_grid import FitGrid
+    from tui.screens.fit import FitScreen
+    from tui.sources import Sources
+
+    await _until(lambda: app.hardware.machine and app.hardware.machine.speeds, pilot)
+    pick = next(pick for pick in picks.picks() if pick.name == "Qwen3 4B")
+    asked = Asked(pick.repo, picks.model_of(pick), [Offer(quant) for quant in pick.quants], [])
+    screen = FitScreen(Sources(), lambda: asked)
+    await app.push_screen(screen)
+    await _until(lambda: screen.query_one(FitGrid).chosen and not app.hardware.measuring, pilot)
+    await _until(lambda: screen.query_one(FitGrid).chosen.speed, pilot)
+    await pilot.pause(1)
+    app.save_screenshot("fit.svg", path=str(HERE))
+    await pilot.press("escape")
 
 
 def main() -> None:

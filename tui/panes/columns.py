@@ -56,21 +56,21 @@ def short_name(model: LibraryModel) -> str:
 COLUMNS = (
     Column("favourite", "★", 1, 0, attrgetter("favourite"), str, number=True),
     Column("name", "NAME", 0, 0, short_name, clean),
-    Column("arch", "ARCH", 10, 3, attrgetter("arch"), clean),
-    Column("params", "PARAMS", 7, 1, attrgetter("params"), human_count, number=True),
+    Column("arch", "ARCH", 10, 4, attrgetter("arch"), clean),
+    Column("params", "PARAMS", 7, 2, attrgetter("params"), human_count, number=True),
     Column("quant", "QUANT", 7, 0, attrgetter("quant"), clean),
     Column("size", "SIZE", 6, 0, attrgetter("bytes"), words.compact_bytes, number=True),
-    Column("context", "CTX", 5, 1, attrgetter("context"), words.tokens, number=True),
+    Column("context", "CTX", 5, 2, attrgetter("context"), words.tokens, number=True),
     Column("fits", "HERE", 11, 0, attrgetter("bytes"), str),
-    Column("used", "LAST", 6, 2, attrgetter("last_used"), str, number=True),
-    Column("store", "IN", 9, 0, attrgetter("store"), store_name),
+    Column("used", "LAST", 6, 3, attrgetter("last_used"), str, number=True),
+    Column("store", "IN", 9, 1, attrgetter("store"), store_name),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 
 
 def fitting(width: int) -> tuple[list[Column], int]:
     """Return the columns for a table `width` cells wide, and the width of the name."""
-    for most in (3, 2, 1, 0):
+    for most in (4, 3, 2, 1, 0):
         columns = [column for column in COLUMNS if column.rank <= most]
         left = width - sum(column.width + PADDING for column in columns)
         if left >= NAME_AT_LEAST:
