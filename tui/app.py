@@ -19,7 +19,7 @@ from backend.errors import SternaError
 from backend.text import clean
 from tui import themes
 from tui.engine import EngineKeeper
-from tui.machine_app import MACHINE_KEY, MachineApp
+from tui.machine_app import MACHINE_KEY
 from tui.messages import (
     ChatWanted,
     EngineChanged,
@@ -34,13 +34,14 @@ from tui.screens.models import ModelsScreen
 from tui.sources import Sources, has_settings
 from tui.state import Engine, Library, Memory, Phase
 from tui.swift import terminal_is_gone
+from tui.training_app import RUN_KEYS, TrainingApp
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
 FOUND_EVERY = 0.5  # seconds between two lists of a first look that takes long
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
-LATER = {"hub": "The Hub", "train": "Training"}
+LATER = {"hub": "The Hub"}
 
 
 def _provider(name: str) -> type[Provider]:
@@ -50,7 +51,7 @@ def _provider(name: str) -> type[Provider]:
     return vars(palette)[name]  # type: ignore[no-any-return]
 
 
-class SternaApp(MachineApp, inherit_bindings=False):
+class SternaApp(TrainingApp, inherit_bindings=False):
     """Modes, shared facts, keys and themes."""
 
     TITLE = "sterna"
@@ -72,6 +73,7 @@ class SternaApp(MachineApp, inherit_bindings=False):
         Binding("2", "mode('hub')", "Hub", show=False, id="app.hub"),
         Binding("3", "mode('chat')", "Chat", show=False, tooltip="Chat", id="app.chat"),
         Binding("4", "mode('train')", "Train", show=False, id="app.train"),
+        *RUN_KEYS,
         Binding("question_mark,f1", "help", "help", tooltip="Help", id="app.help"),
         MACHINE_KEY,
         Binding("ctrl+p", "command_palette", "everything", id="app.palette", priority=True),
@@ -113,6 +115,7 @@ class SternaApp(MachineApp, inherit_bindings=False):
     def on_mount(self) -> None:
         self.add_mode("models", self.get_default_screen)
         self.add_mode("chat", self._chat_screen)
+        self.add_mode("train", self._train_screen)
         self.call_after_refresh(self._started)
 
     def _started(self) -> None:
@@ -122,6 +125,7 @@ class SternaApp(MachineApp, inherit_bindings=False):
         self._read_memory()
         self.processor = self._sources.processor()
         self.set_interval(MEMORY_EVERY, self._tick)
+        self.begin_with_runs()
         self._rescan()
         self._hardware.read()
         gc.freeze()
@@ -130,6 +134,7 @@ class SternaApp(MachineApp, inherit_bindings=False):
         if terminal_is_gone(self):
             self.exit(return_code=1)
         self._read_memory()
+        self.look_at_runs()
 
     @on(MemoryWanted)
     def _read_memory(self) -> None:
@@ -187,6 +192,7 @@ class SternaApp(MachineApp, inherit_bindings=False):
     @on(ChatWanted)
     async def _chat_wanted(self, message: ChatWanted) -> None:
         same = self.engine.path == message.model.path and self.engine.phase is not Phase.FAILED
+        same = same and not self.engine.adapter
         if not same:
             self._keeper.load(message.model)
         await self.switch_mode("chat")
@@ -220,29 +226,12 @@ class SternaApp(MachineApp, inherit_bindings=False):
 
     def action_mode(self, mode: str) -> None:
         """Open a mode, or say that it comes later."""
-        if mode == "train" and self._offers_training():
+        if mode == "train" and self.offers_training():
             return
         if mode in LATER:
             self.notify(f"{LATER[mode]} comes with a later version.", markup=False)
         else:
             self.switch_mode(mode)
-
-    def _offers_training(self) -> bool:
-        """Offer to install what training needs, if it is missing."""
-        from backend import extras
-
-        wanted = extras.missing("train")
-        if not wanted:
-            return False
-        from tui.screens.install import InstallScreen
-
-        def told(done: bool | None) -> None:
-            if done:
-                self.notify("Training is installed.", markup=False)
-
-        question = "Training needs packages that are not installed: a download of 1 to 4 GB."
-        self.push_screen(InstallScreen(question, wanted), told)
-        return True
 
     def action_help(self) -> None:
         """Explain the focused thing and its keys."""

@@ -37,17 +37,27 @@ class EngineKeeper:
         self._resident = sources.resident
         self._process: EngineProcess | None = None
         self._task: asyncio.Task[None] | None = None
+        self._adapters: tuple[str, ...] = ()
         self.engine = Engine()
         self.client: ChatClient | None = None
 
     def load(self, model: LibraryModel) -> None:
         """Put `model` into memory in place of any other. Returns at once."""
+        self._adapters = ()
         self.engine = Engine(
             Phase.LOADING,
             path=Path(model.path),
             name=model.name,
             quant=model.quant or "",
             bytes=model.bytes,
+        )
+        self.restart()
+
+    def load_tuned(self, base: Path, name: str, adapter: Path, run: str) -> None:
+        """Put a base with the adapter of a run beside it into memory. Returns at once."""
+        self._adapters = (str(adapter),)
+        self.engine = Engine(
+            Phase.LOADING, path=base, name=name, adapter=run, bytes=base.stat().st_size
         )
         self.restart()
 
@@ -122,6 +132,7 @@ class EngineKeeper:
             context=wish.context,
             kv=None if wish.kv == "auto" else wish.kv,
             threads=wish.threads,
+            adapters=self._adapters,
             on_phase=self._phase,
         )
         library.mark_used(self.engine.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from textual.message import Message
 if TYPE_CHECKING:
     from backend.errors import SternaError
     from backend.library import LibraryModel
+    from backend.train.run.folder import RunFolder
+    from tui.runs import Run
     from tui.state import Engine, Hardware
 
 
@@ -93,3 +96,43 @@ class ModelWanted(Message):
     """Load the model of this name (name and quant), as a kept chat remembers it."""
 
     name: str
+
+
+@dataclass
+class TrainWanted(Message):
+    """Train on this model."""
+
+    model: LibraryModel
+
+
+@dataclass
+class RunStarted(Message):
+    """A run trains, or a race of several (`folder` is None): its process is this app's child."""
+
+    folder: RunFolder | None
+    process: subprocess.Popen[bytes]
+
+
+@dataclass
+class RunsFound(Message):
+    """Runs on disk were read from their beginning."""
+
+    found: list[Run]
+
+
+@dataclass
+class RunWatched(Message):
+    """Show this run in the side pane."""
+
+    run: Run
+
+
+@dataclass
+class BesideWanted(Message):
+    """Talk to the base of a run beside what it learned."""
+
+    run: Run
+
+
+class RunsLookWanted(Message):
+    """Runs came or went: look at the disk again."""

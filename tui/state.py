@@ -68,6 +68,7 @@ class Engine:
     path: Path | None = None
     name: str = ""
     quant: str = ""
+    adapter: str = ""  # the run whose adapter stands beside it
     bytes: int = 0
     context: int | None = None  # tokens the engine was started with
     used: int | None = None  # tokens of the conversation on screen

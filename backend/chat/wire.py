@@ -16,7 +16,8 @@ class ChatSampling:
     """How the reply is chosen; None leaves a choice to the endpoint.
 
     `temperature` >= 0; `top_k` tokens, 0 = off; `top_p` and `min_p` in 0..1; `repeat_penalty` 1 = off;
-    the same `seed` gives the same text where the endpoint can; `max_tokens` caps the reply.
+    the same `seed` gives the same text where the endpoint can; `max_tokens` caps the reply. `lora` has
+    the scale of each adapter that the engine has loaded.
     """
 
     temperature: float | None = None
@@ -27,10 +28,12 @@ class ChatSampling:
     seed: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    lora: tuple[float, ...] = ()
 
     def as_request(self) -> dict[str, object]:
         """Return the fields that were chosen, by their names in a request."""
         chosen = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen["lora"] = tuple({"id": i, "scale": s} for i, s in enumerate(self.lora))
         return {name: _plain(value) for name, value in chosen.items() if value not in (None, ())}
 
 

@@ -96,6 +96,17 @@ class Model:
         self._adapters = wanted
         self.forget()
 
+    def weigh_adapters(self, scales: Sequence[float]) -> None:
+        """Run the adapters at these scales, one each; 0 leaves one out.
+
+        A change forgets what the cache held. Not while a stream is running.
+        """
+        wanted = [(each, s) for (each, _), s in zip(self._adapters, scales, strict=True)]
+        if wanted != self._adapters:
+            sides.put(self._engine, self._graph.places, [pair for pair in wanted if pair[1]])
+            self._adapters = wanted
+            self.forget()
+
     def close(self) -> None:
         """Give everything back."""
         del self._engine, self._graph

@@ -157,7 +157,8 @@ class Api:
                 f"The prompt has {len(ids)} tokens and the context holds {context}.",
                 "Shorten the conversation or load the model with a longer context.",
             )
-        job = self.worker.submit(ids, sampling)
+        loaded = [each["scale"] for each in self._served.facts.get("adapters", ())]
+        job = self.worker.submit(ids, sampling, body.scales(loaded))
         shape = Shape(kind, self._served.name)
         if body.stream:
             return speaking.EventStream(job, shape, with_usage=body.with_usage)

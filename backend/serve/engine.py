@@ -23,6 +23,10 @@ class Speaker(Protocol):
         """Continue `ids` token by token."""
         ...
 
+    def weigh_adapters(self, scales: Sequence[float]) -> None:
+        """Run the loaded adapters at these scales, one each."""
+        ...
+
     def cancel(self) -> None:
         """Stop the generation in progress within one token; from any thread, never blocks."""
         ...

@@ -55,6 +55,13 @@ class StreamOptions(Struct):
     include_usage: bool = False
 
 
+class AdapterScale(Struct):
+    """A loaded adapter, by its place, and how much of it counts in this request."""
+
+    id: Annotated[int, Meta(ge=0)]
+    scale: Annotated[float, Meta(ge=-100, le=100)]
+
+
 class Choices(Struct, kw_only=True):
     """What every request for text may choose; None leaves it to the engine's defaults."""
 
@@ -71,6 +78,7 @@ class Choices(Struct, kw_only=True):
     repetition_penalty: Annotated[float, Meta(ge=0.01, le=100)] | None = None
     max_tokens: _Count | None = None
     max_completion_tokens: _Count | None = None
+    lora: list[AdapterScale] | None = None
     # Known to others, not to this engine. Accepted only where they ask for nothing.
     n: int | None = None
     best_of: int | None = None
@@ -99,6 +107,19 @@ class Choices(Struct, kw_only=True):
             "stop": self._stops(),
         }
         return Sampling(**{name: value for name, value in given.items() if value is not None})
+
+    def scales(self, loaded: Sequence[float]) -> list[float]:
+        """Return the scale of each loaded adapter: as loaded, or as `lora` says, where those that it
+        does not name are left out (as llama.cpp's server has it). Raises SternaError.
+        """
+        if self.lora is None:
+            return list(loaded)
+        scales = [0.0] * len(loaded)
+        for each in self.lora:
+            if each.id >= len(loaded):
+                raise _refused(f"There is no adapter {each.id}: {len(loaded)} are loaded.")
+            scales[each.id] = each.scale
+        return scales
 
     @property
     def with_usage(self) -> bool:

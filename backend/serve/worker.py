@@ -43,9 +43,12 @@ class Finish:
 class Job:
     """One request for tokens. Read `events`; closing that iterator cancels the generation."""
 
-    def __init__(self, worker: "Worker", ids: Sequence[int], sampling: Sampling) -> None:
+    def __init__(
+        self, worker: "Worker", ids: Sequence[int], sampling: Sampling, scales: Sequence[float]
+    ) -> None:
         self.ids = ids
         self.sampling = sampling
+        self.scales = scales
         self.cancelled = threading.Event()
         self._worker = worker
         self._loop = asyncio.get_running_loop()
@@ -117,8 +120,11 @@ class Worker:
         with self._lock:
             return self._unfinished()
 
-    def submit(self, ids: Sequence[int], sampling: Sampling) -> Job:
-        """Queue a request; raises SternaError `busy` when too many wait already."""
+    def submit(self, ids: Sequence[int], sampling: Sampling, scales: Sequence[float] = ()) -> Job:
+        """Queue a request; `scales`: of the loaded adapters, one each, where there are any.
+
+        Raises SternaError `busy` when too many wait already.
+        """
         with self._lock:
             if self._closed:
                 raise SternaError("busy", "The engine is stopping.", "Start it again.")
@@ -128,7 +134,7 @@ class Worker:
                     f"{self._limit} requests are waiting for this model already.",
                     "Try again in a moment.",
                 )
-            job = Job(self, ids, sampling)
+            job = Job(self, ids, sampling, scales)
             self._jobs.append(job)
         self._queue.put(job)
         return job
@@ -205,6 +211,8 @@ class Worker:
             )
 
     def _generate(self, job: Job) -> Finish:
+        if job.scales:
+            self._speaker.weigh_adapters(job.scales)
         stream = self._speaker.stream(job.ids, job.sampling)
         try:
             for token in stream:

@@ -1,10 +1,12 @@
 """Beginning a run, and going on with one: what the command line and the screen have in common."""
 
+import contextlib
 import subprocess
 from pathlib import Path
 
 import msgspec
 
+from backend import library
 from backend.errors import SternaError
 from backend.train import recipe as recipes
 from backend.train.recipe import Recipe
@@ -15,7 +17,7 @@ from backend.train.run.folder import RunFolder
 Child = subprocess.Popen[bytes]
 
 
-def begin(recipe: Recipe, processes: int = 1, *, force: bool = False) -> tuple[RunFolder, Child]:
+def begin(recipe: Recipe, *, force: bool = False) -> tuple[RunFolder, Child]:
     """Make the folder of a new run and start its process. Raises SternaError.
 
     `force`: also where memory seems too short.
@@ -24,7 +26,7 @@ def begin(recipe: Recipe, processes: int = 1, *, force: bool = False) -> tuple[R
     if not force:
         check_memory(recipe)
     folder = make_folder(recipe)
-    return folder, child.start(folder, processes)
+    return folder, child.start(folder, recipe.schedule.processes)
 
 
 def make_folder(recipe: Recipe) -> RunFolder:
@@ -41,7 +43,7 @@ def make_folder(recipe: Recipe) -> RunFolder:
     return folder
 
 
-def go_on(folder: RunFolder, recipe: Recipe | None = None, processes: int = 1) -> Child:
+def go_on(folder: RunFolder, recipe: Recipe | None = None) -> Child:
     """Start a run's process again, from its newest checkpoint; `recipe`: with another length."""
     need_extra()
     if folder.is_running():
@@ -50,7 +52,7 @@ def go_on(folder: RunFolder, recipe: Recipe | None = None, processes: int = 1) -
         )
     if recipe is not None:
         recipes.save(recipe, folder.recipe)
-    return child.start(folder, processes)
+    return child.start(folder, recipes.load(folder.recipe).schedule.processes)
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
@@ -94,8 +96,10 @@ def check_memory(recipe: Recipe) -> None:
 
 
 def absolute(recipe: Recipe) -> Recipe:
-    """Let paths mean the same wherever the run's process stands."""
+    """Let paths mean the same wherever the run's process stands; a name of the library becomes one."""
     plain = recipes.as_dict(recipe)
+    with contextlib.suppress(SternaError):  # what it is not is told when it is looked for
+        plain["base"]["model"] = str(library.resolve(plain["base"]["model"]))
     for table, key in (("base", "model"), ("data", "path"), ("data", "validation_path")):
         text = plain[table][key]
         path = Path(text).expanduser() if text else None

@@ -13,6 +13,9 @@ from backend.train.shape import Matrix, ModelShape, chosen
 
 _TILE_TOKENS, _TILE_LOGITS = 256, 32_768  # of the loss; see backend.train.loop.memory
 _TILE_COPIES = 7
+_MASK_BYTES = (
+    4  # of an input that dropout passes or not: on a processor PyTorch multiplies by floats
+)
 _NORMED_TWICE = ("gemma2", "gemma3_text", "gemma3")  # norms behind attention and feed-forward too
 _HEAD_NORMED = ("qwen3", "gemma3_text", "gemma3")
 _SUB_NORMED = ("bitnet", "bitnet-b1.58", "bitnet-25")
@@ -69,18 +72,19 @@ def _adapter(
     between = sum(r * n for _, n in each)
     outputs = sum(m.outputs * n for m, n in each)
     shared = _shared_inputs(matrices)
+    mask = _MASK_BYTES * inputs if dropout else 0.0
     match technique.name:
         case "sft":
             norms = 2 * shape.hidden
             return shared + norms, 0.0
         case "vera":
-            return between + outputs, inputs if dropout else 0.0
+            return between + outputs, mask
         case "lora-fa":
-            return between, inputs if dropout else 0.0
+            return between, mask
         case _:
             kept = inputs if dropout else shared
-            magnitudes = 2 * outputs if technique.dora else 0.0
-            return kept + between + magnitudes, inputs if dropout else 0.0
+            magnitudes = 4 * outputs if technique.dora else 0.0
+            return kept + between + magnitudes, mask
 
 
 def _shared_inputs(matrices: list[Matrix]) -> float:

@@ -77,7 +77,7 @@ def estimate(
     fixed = RUNTIME + weight_bytes(recipe, shape) + learning_bytes(recipe, shape, trainable)
     activations, loss = _batch_bytes(recipe, shape, data, s.batch)
     count = data.count if not recipe.data.packing else _packed(data, recipe.data.max_length)
-    steps = defaults.steps(recipe, count)
+    steps = defaults.steps(recipe, count, s.processes)
     return Estimate(
         trainable_parameters=trainable,
         adapter_bytes=adapter_bytes(recipe, shape),
@@ -169,6 +169,28 @@ def _seconds(
     work = tokens * each / flops_per_second(cores)
     batches = steps * s.accumulation
     return _STARTUP_S + work + batches * shape.layers * _OVERHEAD_S
+
+
+def reached(
+    recipe: Recipe, shape: ModelShape, trainable: int, tokens: int, steps: int, seconds: float
+) -> float | None:
+    """Return the operations a second of a run's steps, in the measure of an estimate.
+
+    None where overhead was most of the time: that says nothing of speed.
+    """
+    s = recipe.schedule
+    batches = steps * s.accumulation
+    work = seconds - batches * shape.layers * _OVERHEAD_S
+    if tokens < 1 or work < seconds / 2:
+        return None
+    each = costs.flops_per_token(
+        shape,
+        recipe.technique,
+        tokens / (batches * s.batch),
+        trainable,
+        checkpointing=s.gradient_checkpointing,
+    )
+    return tokens * each / work
 
 
 def _packed(data: Sequences, length: int) -> int:

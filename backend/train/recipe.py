@@ -116,6 +116,8 @@ class Schedule(_Part, kw_only=True):
     seed: int = 42
     threads: int = 0
     """Threads of the processor; 0: its cores. Kept, for the last bit of a sum depends on it."""
+    processes: int = 1
+    """Processes that train together, one a device (by accelerate)."""
 
 
 class Watch(_Part, kw_only=True):
@@ -173,7 +175,9 @@ def load(path: Path) -> Recipe:
         ) from error
     except (msgspec.ValidationError, RecursionError) as error:
         raise SternaError(
-            "bad_recipe", f"{path}: {error}.", "Mend or delete that key; the guide lists them."
+            "bad_recipe",
+            f"{path}: {error}.",
+            "Mend or delete that key; docs/training.md lists them.",
         ) from error
     check(recipe)
     return recipe
@@ -236,6 +240,7 @@ def check(recipe: Recipe) -> None:
         ("schedule.warmup", 0 <= s.warmup < 1, "a share from 0 to below 1"),
         ("schedule.weight_decay", _finite(s.weight_decay) and s.weight_decay >= 0, "0 or more"),
         ("schedule.max_grad_norm", _finite(s.max_grad_norm) and s.max_grad_norm >= 0, "0 or more"),
+        ("schedule.processes", 1 <= s.processes <= 1024, "1 or more"),
         ("schedule.threads", 0 <= s.threads <= 4096, "0 (the cores) or more"),
         ("data.validation", 0 <= d.validation < 1, "a share from 0 to below 1"),
         ("data.max_length", 8 <= d.max_length <= 1 << 20, "from 8 to 1048576"),

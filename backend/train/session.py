@@ -16,13 +16,14 @@ from transformers import PreTrainedTokenizerFast
 from trl.trainer.sft_config import SFTConfig
 
 from backend.errors import SternaError
-from backend.train import defaults
+from backend.train import defaults, speed
 from backend.train import recipe as recipes
 from backend.train.bases import device_of, dtype_of, load_base
 from backend.train.data import hub
 from backend.train.data.encoder import Encoder, encoder_for
 from backend.train.data.prepare import Prepared, prepare
 from backend.train.data.preview import preview
+from backend.train.estimate import reached
 from backend.train.loop import memory, store
 from backend.train.loop.answering import answers, prompts_of
 from backend.train.loop.reporting import Best, Listener, Reporter, Sampler
@@ -38,6 +39,7 @@ from backend.train.techniques import technique
 from backend.train.techniques.technique import count_trainable
 
 _PREVIEWED = 3  # rows
+_TELLING = 10  # steps from which a speed is worth keeping
 _PATIENCE = 7 * 86400  # seconds that processes wait for one another: a pause may be long
 
 
@@ -104,7 +106,8 @@ class Session:
             told=self._told,
             keep=self.recipe.save.keep,
         )
-        listener = self._listen(tuner, encoder, kept)
+        reporter = Reporter(tuner, self.recipe, self.log)
+        listener = self._listen(tuner, reporter, encoder, kept)
         self.log.add(
             "phase",
             name="training",
@@ -113,6 +116,8 @@ class Session:
             resumed_from=start.step if start else None,
         )
         tuner.train(resume_from_checkpoint=str(start.path) if start else None)
+        if device.type == "cpu" and self.first:
+            self._remember_speed(reporter, source, count_trainable(model))
         if listener.stopped:
             return False
         self._finish(tuner, encoder, source)
@@ -133,7 +138,14 @@ class Session:
     # Data
 
     def _prepare(self, source: Source, encoder: Encoder) -> None:
-        """Turn data into tokens once; a resumed run finds them in its folder."""
+        """Turn data into tokens once: one process does, the others wait until it is there."""
+        if self.first:
+            self._read_data(source, encoder)
+        if "WORLD_SIZE" in os.environ:
+            PartialState(cpu=device_of(self.recipe).type == "cpu").wait_for_everyone()
+
+    def _read_data(self, source: Source, encoder: Encoder) -> None:
+        """Read and pin the data; a resumed run finds it in its folder."""
         pinned = pins.check(self.folder)
         if pinned is not None and self.folder.samples.is_file():
             return
@@ -143,22 +155,15 @@ class Session:
         own = self._data_path(data.validation_path)[0] if data.validation_path else None
         made = prepare(data, (main, own), encoder, self.recipe.schedule.seed)
         self._tell_data(made, encoder)
-        if self.first:
-            store.keep(self.folder.samples, made.train, made.validation)
-            self._phase("hashing", "hashing base and data")
-            files = _data_files(main) + (_data_files(own) if own else [])
-            pins.write(
-                self.folder,
-                pins.Pinned.of(source.files),
-                pins.Pinned.of(files),
-                {
-                    "base_revision": source.revision,
-                    "data_revision": revision,
-                    "versions": _versions(),
-                },
-            )
-        if "WORLD_SIZE" in os.environ:  # the others wait until it is there
-            PartialState(cpu=device_of(self.recipe).type == "cpu").wait_for_everyone()
+        store.keep(self.folder.samples, made.train, made.validation)
+        self._phase("hashing", "hashing base and data")
+        files = _data_files(main) + (_data_files(own) if own else [])
+        pins.write(
+            self.folder,
+            pins.Pinned.of(source.files),
+            pins.Pinned.of(files),
+            {"base_revision": source.revision, "data_revision": revision, "versions": _versions()},
+        )
 
     def _data_path(self, text: str) -> tuple[Path, str]:
         if text.startswith(hub.PREFIX):
@@ -222,9 +227,18 @@ class Session:
             ddp_timeout=_PATIENCE,
         )
 
-    def _listen(self, tuner: Tuner, encoder: Encoder, kept: store.Kept) -> Listener:
+    def _remember_speed(self, reporter: Reporter, source: Source, trainable: int) -> None:
+        """Keep how fast it went, for the estimates of later runs."""
+        tokens, steps, seconds = reporter.pace()
+        if steps >= _TELLING and "WORLD_SIZE" not in os.environ:
+            rate = reached(self.recipe, shape_of(source), trainable, tokens, steps, seconds)
+            if rate is not None:
+                speed.remember(self.recipe.schedule.threads, rate)
+
+    def _listen(
+        self, tuner: Tuner, reporter: Reporter, encoder: Encoder, kept: store.Kept
+    ) -> Listener:
         watch = self.recipe.watch
-        reporter = Reporter(tuner, self.recipe, self.log)
         listener = Listener(self.asked, self.log, reporter.pause_ended)
         tuner.add_callback(reporter)
         if kept.validation is not None:

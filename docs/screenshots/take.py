@@ -16,16 +16,16 @@ SIZE = (100, 30)
 
 
 async def _until(condition, pilot) -> None:  # noqa: ANN001
-    for _ in range(600):
+    for _ in range(3000):
         await pilot.pause(0.1)
         if condition():
             return
-    raise SystemExit("the app did not get there within a minute")
+    raise SystemExit("the app did not get there within five minutes")
 
 
 async def _take() -> None:
     from tui.app import SternaApp
-    from tui.messages import ChatWanted
+    from tui.messages import ChatWanted, TrainWanted
     from tui.panes.composer import Composer
     from tui.state import Phase
     from tui.widgets.turns import ReplyView
@@ -46,6 +46,19 @@ async def _take() -> None:
         await _until(lambda: app.screen.query(ReplyView), pilot)
         await pilot.pause(3)
         app.save_screenshot("chat.svg", path=str(HERE))
+        app.post_message(TrainWanted(starter))
+        await _until(lambda: app.current_mode == "train", pilot)
+        draft = app.screen.draft
+        await _until(lambda: draft.seen and draft.estimate, pilot)
+        await pilot.pause(0.5)
+        app.save_screenshot("train.svg", path=str(HERE))
+        await pilot.press("enter")
+        await _until(lambda: app.runs.watched and app.runs.watched.status.step > 60, pilot)
+        await pilot.press("3")
+        await pilot.pause(1)
+        app.save_screenshot("train-beside-chat.svg", path=str(HERE))
+        await pilot.press("4", "s")
+        await _until(lambda: not app.runs.active, pilot)
 
 
 async def _take_fit(app, pilot) -> None:  # noqa: ANN001

@@ -20,6 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="a run; without one, all are listed")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--follow", action="store_true", help="watch it until it ends")
+    what.add_argument(
+        "--compare", action="store_true", help="beside all runs of the same base and data"
+    )
     what.add_argument("--pause", action="store_true", help="let it wait")
     what.add_argument("--go", action="store_true", help="let a paused one go on")
     what.add_argument("--stop", action="store_true", help="save a checkpoint and stop")
@@ -30,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """List, show, or act."""
     if args.name is None:
-        if args.follow or args.pause or args.go or args.stop or args.kill or args.delete:
+        if any((args.follow, args.compare, args.pause, args.go, args.stop, args.kill, args.delete)):
             raise SternaError(
                 "bad_argument", "Which run?", "Give its name; `sterna runs` lists them."
             )
@@ -38,6 +41,10 @@ def run(args: Namespace) -> int:
     folder = folders.find(args.name)
     if args.follow:
         return _follow(args, folder)
+    if args.compare:
+        from tui.commands import racing
+
+        return racing.compare(args, folder)
     if args.pause or args.go:
         return _ask(args, folder, control.Wish.PAUSE if args.pause else control.Wish.GO)
     if args.stop:

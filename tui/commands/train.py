@@ -28,9 +28,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="show what would be learned, and stop",
     )  # fmt: skip
     what.add_argument("--resume", metavar="RUN", help="go on with a run that stopped")
+    parser.add_argument(
+        "--race", metavar="NAMES", help="train several techniques in turn, as in lora,vera or all"
+    )
     parser.add_argument("--detach", action="store_true", help="return while it trains")
     parser.add_argument("--force", action="store_true", help="begin although memory seems short")
-    parser.add_argument("--processes", type=int, default=1, help="train in several at once")
 
 
 def run(args: Namespace) -> int:
@@ -42,14 +44,18 @@ def run(args: Namespace) -> int:
         return _estimate(args, recipe)
     if args.preview is not None:
         return _preview(args, recipe)
-    return _follow_new(args, *begin.begin(recipe, args.processes, force=args.force), 0)
+    if args.race:
+        from tui.commands import racing
+
+        return racing.run(args, recipe)
+    return _follow_new(args, *begin.begin(recipe, force=args.force), 0)
 
 
 def _resume(args: Namespace) -> int:
     folder = folders.find(args.resume)
     recipe = training_options.longer(args, recipes.load(folder.recipe))
     offset = folder.events.stat().st_size if folder.events.exists() else 0
-    return _follow_new(args, folder, begin.go_on(folder, recipe, args.processes), offset)
+    return _follow_new(args, folder, begin.go_on(folder, recipe), offset)
 
 
 def _follow_new(args: Namespace, folder: RunFolder, process: begin.Child, offset: int) -> int:

@@ -74,6 +74,7 @@ _OPTIONS: tuple[_Option, ...] = (
     ("--max-grad-norm", "schedule", "max_grad_norm", float, "longer gradients are cut to it"),
     ("--checkpointing", "schedule", "gradient_checkpointing", None, "less memory, more time"),
     ("--seed", "schedule", "seed", int, "seed of everything random"),
+    ("--processes", "schedule", "processes", int, "processes that train together, one a device"),
     ("--threads", "schedule", "threads", int, "threads of the processor"),
     ("--evaluate-every", "watch", "evaluate_every", int, "steps between evaluations"),
     ("--patience", "watch", "patience", int, "stop after so many evaluations without a better one"),

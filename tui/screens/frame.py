@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
+from tui.panes.run_pane import RunFold, RunPane
 from tui.telling import tell_failed
 from tui.widgets.keybar import KeyBar
 from tui.widgets.ledger import Ledger
@@ -35,8 +37,25 @@ class ModeScreen(Screen[None], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         yield Ledger()
         yield ModeBar(self.MODE)
-        yield from self.body()
+        with Horizontal(id="beside"):
+            with Vertical(id="centre"):
+                yield from self.body()
+            yield RunPane(always=self.MODE == "train")
+        yield RunFold()
         yield KeyBar()
+
+    def action_run_pane(self) -> None:
+        """Show or hide the training run; on a narrow screen it takes the mode's place."""
+        self.toggle_class("-run-toggled")
+
+    def action_run_whole(self) -> None:
+        """Show everything about the run that is watched."""
+        from tui.screens.run import RunScreen
+
+        if self.has_class("-run"):
+            self.app.push_screen(RunScreen())
+        else:
+            self.notify("No training run is watched: 4 opens Train.", markup=False)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Tell why a worker of this screen failed."""

@@ -19,7 +19,7 @@ from backend.errors import SternaError
 from backend.text import clean
 from backend.units import human_bytes
 from tui import verdicts
-from tui.messages import ChatWanted, RescanWanted
+from tui.messages import ChatWanted, RescanWanted, TrainWanted
 from tui.panes import columns, details, fit_words
 from tui.panes.details import Details
 from tui.panes.filter_line import FilterLine
@@ -60,6 +60,7 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "chat", "chat", tooltip="Chat with the chosen model", id="models.chat"),
+        Binding("t", "train", "train", tooltip="Train on the chosen model", id="models.train"),
         *judging.KEYS,
         *caring.KEYS,
         *making.KEYS,
@@ -75,7 +76,14 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
         Binding(
             "s", "sort", "sort", show=False, tooltip="Sort by the next column", id="models.sort"
         ),
-        Binding("i", "details", "details", tooltip="Show or hide details", id="models.details"),
+        Binding(
+            "i",
+            "details",
+            "details",
+            show=False,
+            tooltip="Show or hide details",
+            id="models.details",
+        ),
         Binding(
             "r",
             "rescan",
@@ -227,6 +235,14 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
             self.notify(f"This file is no model but of the kind “{kind}”.", markup=False)
         else:
             self.post_message(ChatWanted(model))
+
+    def action_train(self) -> None:
+        """Put a fine-tune of the model under the cursor together."""
+        model = self.query_one(LibraryTable).chosen
+        if model is None or model.error is not None or model.kind != "model":
+            self.notify("Put the cursor on a model that can be used.", markup=False)
+        else:
+            self.post_message(TrainWanted(model))
 
     def action_filter(self) -> None:
         """Type what to look for."""

@@ -119,7 +119,7 @@ class Ledger(Widget):
             used = "" if engine.used is None else f"{words.tokens(engine.used)}/"
             context = f"ctx {used}{words.tokens(engine.context)}"
         known = [clean(part) for part in (engine.quant, size) if part]
-        name = clean(engine.name)
+        name = clean(f"{engine.name} + {engine.adapter}" if engine.adapter else engine.name)
         rows: tuple[list[str], ...] = (
             [name, *known],
             [words.cut(name, 24), *known],

@@ -5,12 +5,12 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widget import Widget
 
-_MODES = (("1", "models", "Models"), ("3", "chat", "Chat"))
-_LATER = "later: 2 Hub  4 Train"
+_MODES = (("1", "models", "Models"), ("3", "chat", "Chat"), ("4", "train", "Train"))
+_LATER = "later: 2 Hub"
 
 
 class ModeBar(Widget):
-    """Models and Chat can be clicked. Hub and Train are named as what they are: not here yet."""
+    """Modes can be clicked. The Hub is named as what it is: not here yet."""
 
     ALLOW_SELECT = False
 

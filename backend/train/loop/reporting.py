@@ -26,7 +26,7 @@ class Reporter(TrainerCallback):
         self._device = torch.device(tuner.args.device)
         self._since = time.monotonic()
         self._from: tuple[int, float] | None = None  # the first step that ended here, and when
-        self._tokens = 0
+        self._first_tokens = self._tokens = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -41,6 +41,15 @@ class Reporter(TrainerCallback):
         """Note when the first step was over: it is slower than those that follow."""
         if self._from is None:
             self._from = (state.global_step, time.monotonic())
+            self._first_tokens = self._tuner.tokens_seen
+
+    def pace(self) -> tuple[int, int, float]:
+        """Return (tokens, steps, seconds) from the end of the first step on, pauses left out."""
+        if self._from is None:
+            return 0, 0, 0.0
+        step, began = self._from
+        tokens = self._tuner.tokens_seen - self._first_tokens
+        return tokens, self._tuner.state.global_step - step, time.monotonic() - began
 
     def on_log(
         self,

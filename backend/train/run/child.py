@@ -1,7 +1,6 @@
 """Starting the process that trains, and following it. It outlives whoever started it."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -49,16 +48,10 @@ def _command(folder: RunFolder, processes: int) -> list[str]:
     if processes == 1:
         # -P: a folder named `backend` where the user happens to stand is not ours.
         return [sys.executable, "-P", "-m", "backend.train", str(folder.recipe)]
-    beside = Path(sys.executable).with_name("accelerate")
-    launcher = str(beside) if beside.exists() else shutil.which("accelerate")
-    if launcher is None:
-        raise SternaError(
-            "missing_extra",
-            "Several devices need the command accelerate, which is not installed.",
-            "Install it: pip install 'sterna[train]'.",
-        )
-    count = ["--num_processes", str(processes)]
-    return [launcher, "launch", *count, "-m", "backend.train", str(folder.recipe)]
+    # Its switch for several of anything; a recipe for the processor turns it into gloo.
+    launcher = [sys.executable, "-P", "-m", "accelerate.commands.launch", "--multi_gpu"]
+    count = ["--num_processes", str(processes), "--num_machines", "1"]
+    return [*launcher, *count, "-m", "backend.train", str(folder.recipe)]
 
 
 def environment() -> dict[str, str]:

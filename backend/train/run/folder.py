@@ -170,7 +170,8 @@ def find(name: str) -> RunFolder:
 def every() -> list[RunFolder]:
     """Return all runs, the newest first."""
     try:
-        found = [p for p in paths.runs_dir().iterdir() if (p / "run.toml").is_file()]
+        places = [p for p in paths.runs_dir().iterdir() if not p.name.startswith(".")]
+        found = [p for p in places if (p / "run.toml").is_file()]
         return [RunFolder(p) for p in sorted(found, key=lambda p: -p.stat().st_ctime)]
     except OSError:
         return []

@@ -130,12 +130,18 @@ def status(folder: RunFolder) -> RunStatus:
 
 def settle(made: RunStatus, folder: RunFolder) -> RunStatus:
     """Correct a state by whether a process really runs."""
-    running = folder.is_running()
-    if not running and made.state in ("starting", "training", "paused"):
-        made.state = "died"
-    elif running and made.state in ("new", "stopped", "done", "failed", "died"):
-        made.state = "starting"
+    made.state = settled(made.state, running=folder.is_running())
     return made
+
+
+def settled(state: str, *, running: bool) -> str:
+    """Return the state that events tell, corrected by whether a process runs.
+
+    One that has told its end may still be about to go, so an end stays an end.
+    """
+    if running:
+        return "starting" if state == "new" else state
+    return "died" if state in ("starting", "training", "paused") else state
 
 
 def recipe_of(folder: RunFolder) -> Recipe | None:

@@ -69,7 +69,17 @@ async def test_an_adapter_speaks_beside_the_model(model, tmp_path):
             assert engine.facts["adapters"] == [{"name": "tuned", "scale": 0.5}] * len(adapters)
             async with ChatClient(engine.address) as client:
                 said.append((await read(client, ASK, short(20, temperature=0)))[0])
-    assert said[0] != said[1]
+                if adapters:  # a request may say how much of it counts; the next one is as it was
+                    for scales in ((0.0,), (), (2.0,), (0.5,)):
+                        asked = short(20, temperature=0, lora=scales)
+                        said.append((await read(client, ASK, asked))[0])
+                    with pytest.raises(SternaError, match="no adapter 1"):
+                        await read(client, ASK, short(20, lora=(1.0, 1.0)))
+    plain, tuned, without, again, twice, same = said
+    assert plain != tuned
+    assert without == plain
+    assert again == same == tuned
+    assert twice != tuned
     with pytest.raises(SternaError, match=r"is for .* and this model is llama|not an adapter"):
         await EngineProcess.start(model, threads=1, adapters=[str(model)])
 

@@ -13,6 +13,7 @@ from tiny_families import FAMILIES, make
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from backend.errors import SternaError
+from backend.inference import load_model
 from backend.train.bases.gguf import load_gguf
 from backend.train.export.gguf_adapter import write_adapter
 from backend.train.export.learned import read_changes
@@ -94,6 +95,11 @@ def test_a_gguf_adapter_says_all_that_peft_computes(tmp_path, name):
     changes = read_changes(tmp_path / "peft")
     write_adapter(changes, target_of(find(str(base))), tmp_path / "a.gguf", "mine")
     assert np.abs(beside(base, tmp_path / "a.gguf") - wanted).max() < 1e-3
+    model = load_model(base, adapter=tmp_path / "a.gguf", threads=1, kv="f32")
+    said = model.logits(IDS)
+    model.close()
+    assert np.abs(said - wanted).max() < 1e-3  # the engine itself
+    assert (said.argmax(1) == wanted.argmax(1)).all()
     plain = logits(load_gguf(base, torch.float32))
     assert np.abs(plain - wanted).max() > 1e-2
 
