@@ -39,14 +39,14 @@ def test_quantising_a_large_file(tmp_path):
     assert memory < ROOM < source.stat().st_size / 4
 
 
-@pytest.mark.parametrize("quant", ["", "Q4_0"])
-def test_converting_a_large_checkpoint(tmp_path, quant):
+def test_converting_a_large_checkpoint(tmp_path):
     source = sparse_checkpoint(tmp_path / "large", layers=10)
-    memory, _ = grown("convert", source, tmp_path / "out.gguf", quant)
+    memory, _ = grown("convert", source, tmp_path / "out.gguf", "Q4_0")
     assert memory < ROOM < (source / "model.safetensors").stat().st_size / 4
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_sixteen_gigabytes_in_less_than_half_a_gigabyte(tmp_path):
     source = sparse_checkpoint(tmp_path / "large", layers=480)
     assert (source / "model.safetensors").stat().st_size > 16e9
