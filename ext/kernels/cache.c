@@ -55,7 +55,9 @@ void cache_keep(const Kernels *kernels, const Cache *c, const float *x, int posi
         size_t row = c->keys ? (size_t)h * (size_t)cache_blocks(c) + (size_t)block
                              : (size_t)h * (size_t)c->capacity + (size_t)slot;
         size_t at = c->keys ? row * (size_t)c->width * KEY_BLOCK + (size_t)lane : row * (size_t)cache_row(c);
-        size_t scales = c->keys ? row * (size_t)groups * KEY_BLOCK + (size_t)lane : row * (size_t)groups;
+        size_t scales = c->keys ? row * (size_t)groups * KEY_BLOCK + (size_t)lane
+                                : (size_t)h * (size_t)groups * (size_t)c->capacity + (size_t)slot;
+        size_t next = c->keys ? KEY_BLOCK : (size_t)c->capacity; /* from a group's scale to the next */
         if (c->type != KEEP_Q8) {
             keep_row(kernels, c, x, at, step);
             continue;
@@ -63,7 +65,7 @@ void cache_keep(const Kernels *kernels, const Cache *c, const float *x, int posi
         for (int g = 0; g < groups; g++) {
             int8_t q[KEEP_GROUP];
             int from = KEEP_GROUP * g, n = c->width - from < KEEP_GROUP ? c->width - from : KEEP_GROUP;
-            c->scale[scales + (size_t)g * step] = quantise(x + from, n, q);
+            c->scale[scales + (size_t)g * next] = quantise(x + from, n, q);
             for (int i = 0; i < n; i++) ((int8_t *)c->data)[at + (size_t)(from + i) * step] = q[i];
         }
     }

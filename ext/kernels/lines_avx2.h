@@ -38,6 +38,34 @@ static inline Line line_lookup(Line x, const uint8_t *table)
     return (Line){_mm256_shuffle_epi8(t, x.a), _mm256_shuffle_epi8(t, x.b)};
 }
 
+/* sum + products of pairs of words; the instructions themselves: of the intrinsics, compilers make copies of the sums,
+ * and put them away */
+static inline __m256i words8(__m256i sum, __m256i code, __m256i q)
+{
+    __m256i t;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(t) : "x"(code), "x"(q));
+    return sum;
+}
+
+/* Sixteen int8 of each of two rows as pairs of words: columns 0-3 and 8-11, columns 4-7 and 12-15. */
+#define WORD_PAIRS
+static inline void word_pairs(const int8_t *one, const int8_t *other, __m256i *low, __m256i *high)
+{
+    __m256i a = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)one));
+    __m256i b = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)other));
+    *low = _mm256_unpacklo_epi16(a, b);
+    *high = _mm256_unpackhi_epi16(a, b);
+}
+/* sums over such pairs, to float32 in the order of the columns */
+static inline __m256 first_columns(__m256i low, __m256i high)
+{
+    return _mm256_cvtepi32_ps(_mm256_permute2x128_si256(low, high, 0x20));
+}
+static inline __m256 last_columns(__m256i low, __m256i high)
+{
+    return _mm256_cvtepi32_ps(_mm256_permute2x128_si256(low, high, 0x31));
+}
+
 static inline __m256i word(const int8_t *q)
 {
     int32_t v;
@@ -76,7 +104,6 @@ static inline Pairs pairs_begin(Line w, const int8_t *q)
     __m256i v = word(q);
     return (Pairs){_mm256_maddubs_epi16(w.a, v), _mm256_maddubs_epi16(w.b, v)};
 }
-/* The instructions themselves: of the intrinsics, compilers make copies of the sums, and put them away. */
 static inline __m256i pairs8(__m256i sum, __m256i code, __m256i q)
 {
     __m256i t;
@@ -139,12 +166,6 @@ static inline Line line_signed(Line x)
 {
     const __m256i top = _mm256_set1_epi8((char)0x80);
     return (Line){_mm256_xor_si256(x.a, top), _mm256_xor_si256(x.b, top)};
-}
-static inline __m256i words8(__m256i sum, __m256i code, __m256i q)
-{
-    __m256i t;
-    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(t) : "x"(code), "x"(q));
-    return sum;
 }
 static inline Ints ints_dot_words(Ints x, Line w, const int8_t *q)
 {

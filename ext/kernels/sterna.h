@@ -78,7 +78,7 @@ enum { GATE_SILU, GATE_RELU2, GATE_GELU };
 /* Keys or values of one layer, a ring: position p lies at p % capacity. Keys lie in blocks of 16 positions, [head][position / 16][width][16], so
  * that scores of 16 positions are a register; values lie by position, [head][position][row], rows padded
  * to 16. As int8 there is a float16 scale for every 32 values of a position: for keys
- * [head][position / 16][group][16], for values [head][position][group]. */
+ * [head][position / 16][group][16], for values [head][group][position]. */
 enum { KEEP_F32, KEEP_F16, KEEP_Q8 };
 enum { KEY_BLOCK = 16, KEEP_GROUP = 32, ATTEND_TILE = 64 };
 typedef struct {
