@@ -16,6 +16,7 @@
 #include "attention.inc"
 #include "adapter.inc"
 #include "blocks.inc"
+#include "float_products.inc"
 #include "ternary_avx2.inc"
 
 const Kernels kernels_avx2 = {

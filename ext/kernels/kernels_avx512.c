@@ -24,6 +24,7 @@
 #include "attention.inc"
 #include "adapter.inc"
 #include "blocks.inc"
+#include "float_products.inc"
 #include "ternary_avx512.inc"
 #ifdef VBMI
 #include "trits_avx512.inc"

@@ -23,6 +23,7 @@
 #include "attention.inc"
 #include "adapter.inc"
 #include "blocks.inc"
+#include "float_products.inc"
 #include "ternary.inc"
 
 const Kernels SET = {

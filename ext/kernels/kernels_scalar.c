@@ -19,6 +19,7 @@ static inline __attribute__((always_inline)) void halves(const uint16_t *p, floa
 #include "adapter.inc"
 
 #include "blocks.inc"
+#include "float_products.inc"
 
 /* Code of row r of a group at column k of our ternary packing: see ternary_pack_group. */
 static inline int code_at(const uint8_t *group, int r, int k)
