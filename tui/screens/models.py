@@ -24,6 +24,7 @@ from tui.panes import columns, details, fit_words
 from tui.panes.details import Details
 from tui.panes.filter_line import FilterLine
 from tui.panes.library_table import LibraryTable
+from tui.panes.picks import PickList, Picks
 from tui.screens import caring, judging, making
 from tui.sources import Sources
 from tui.state import Library
@@ -92,6 +93,14 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
             tooltip="Look for models again",
             id="models.rescan",
         ),
+        Binding(
+            "d",
+            "picks",
+            "download",
+            show=False,
+            tooltip="Choose among the models to begin with",
+            id="models.picks",
+        ),
         Binding("escape", "step_back", "Step back", show=False, id="models.back"),
         Binding("q", "app.quit", "Quit", show=False, tooltip="Leave Sterna", id="models.quit"),
     ]
@@ -110,6 +119,7 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
                 yield FilterLine("/ filter")
                 yield LibraryTable()
                 yield Static(id="empty", markup=False)
+                yield Picks(self._sources)
                 yield Static(WELCOME, id="hint", markup=False)
                 yield WorkLine()
                 yield JobLine()
@@ -244,6 +254,11 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
         else:
             self.post_message(TrainWanted(model))
 
+    def action_picks(self) -> None:
+        """Go to the models to begin with, where they are shown."""
+        if self.query_one(Picks).display:
+            self.query_one(PickList).focus()
+
     def action_filter(self) -> None:
         """Type what to look for."""
         self.query_one(FilterLine).type_here()
@@ -263,8 +278,8 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
         self.post_message(RescanWanted())
 
     def action_step_back(self) -> None:
-        """Stop a check, leave the details, then drop the filter."""
-        if self.stop_work():
+        """Stop a check or a download, leave the details, then drop the filter."""
+        if self.stop_work() or self.query_one(Picks).stop():
             return
         if self.has_class("-details-toggled"):
             self.remove_class("-details-toggled")
