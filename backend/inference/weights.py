@@ -46,6 +46,7 @@ class Weights:
         matrix = self._engine.matrix(
             info.type, self._file.data(name), rows, cols, not table, mapped=True, split=output
         )
+        self._file.let_go()
         self._origins[matrix] = (name, 0)
         scale = name.removesuffix(".weight") + ".scale"
         if scale in self:
@@ -68,6 +69,7 @@ class Weights:
             found.append(self._engine.matrix(info.type, part, count, cols, mapped=True))
             self._origins[found[-1]] = (name, first)
             first += count
+        self._file.let_go()
         return found
 
     def experts(self, name: str, count: int, rows: int, cols: int) -> list[MatrixRef]:
@@ -81,7 +83,9 @@ class Weights:
             raise unsupported_type(name, info)
         data = self._file.data(name)
         parts = (data[i * each : (i + 1) * each] for i in range(count))
-        return [self._engine.matrix(info.type, part, rows, cols, mapped=True) for part in parts]
+        found = [self._engine.matrix(info.type, part, rows, cols, mapped=True) for part in parts]
+        self._file.let_go()
+        return found
 
     def pair(self, first: str, second: str, rows: int, cols: int) -> list[MatrixRef]:
         """Return two matrices of equal shape, which some files keep as one, named as the second."""

@@ -1,11 +1,13 @@
 """Opening what is no ordinary file, closing, and what stays usable."""
 
+import mmap
 import os
 import resource
 import socket
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from gguf_bytes import arch, gguf_bytes, tensor
 from ggufs import tiny_llama, write_gguf
@@ -184,3 +186,16 @@ def test_a_tensor_can_be_read_from_its_place(tmp_path):
             )
     with pytest.raises(OSError, match="Bad file"):
         os.pread(descriptor, 1, 0)  # closed with the file
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system keeps what it wants")
+def test_what_was_read_can_be_let_go_and_is_still_there(tmp_path):
+    content = np.arange(4 << 20, dtype=np.float32)
+    path = write_gguf(tmp_path / "m.gguf", {}, {"a.weight": content})
+    with open_gguf(path) as file:
+        data = file.data("a.weight")
+        assert data.view(np.float32).sum() == content.sum()
+        before = psutil.Process().memory_info().rss
+        file.let_go()
+        assert psutil.Process().memory_info().rss < before - 15_000_000
+        assert data.view(np.float32)[-1] == content[-1]
