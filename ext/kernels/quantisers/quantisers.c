@@ -6,12 +6,12 @@
 #include "fit.h"
 
 /* How errors weigh where no importance matrix says it. */
-enum { WEIGH_EVENLY, WEIGH_SIZE, WEIGH_SQUARE };
+enum { WEIGH_EVENLY, WEIGH_EVENLY_AND_SIZE, WEIGH_SIZE, WEIGH_SQUARE };
 
 static int weighing(const Format *f)
 {
     switch (f->scaling) {
-    case SCALE_INT_MIN:
+    case SCALE_INT_MIN: return WEIGH_EVENLY_AND_SIZE;
     case SCALE_NIBBLES: return WEIGH_SIZE;
     case SCALE_INT: return f->bits == 2 ? WEIGH_EVENLY : WEIGH_SQUARE; /* not the ternary ones */
     default: return f->table == TABLE_NL ? WEIGH_SQUARE : WEIGH_EVENLY;
@@ -30,7 +30,10 @@ static void weigh(const Format *f, const float *x, const float *importance, floa
         if (importance)
             w[i] = importance[i] * sqrtf(1 + square);
         else
-            w[i] = manner == WEIGH_EVENLY ? 1 : manner == WEIGH_SIZE ? 1 + sqrtf(square) : square;
+            w[i] = manner == WEIGH_EVENLY ? 1
+                : manner == WEIGH_EVENLY_AND_SIZE ? 1 + sqrtf(square)
+                : manner == WEIGH_SIZE ? sqrtf(square)
+                : square;
     }
 }
 
