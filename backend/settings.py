@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,42 @@ def save(settings: Settings, path: Path | None = None) -> None:
     import tomli_w
 
     path = path or paths.settings_file()
+    _write(path, tomli_w.dumps(_changed(settings)).encode())
+
+
+def change(section: str, key: str, value: float, path: Path | None = None) -> None:
+    """Set one number in the file and leave all else in it as it is, comments included.
+
+    Raises SternaError where the file is wrong or cannot be written.
+    """
+    path = path or paths.settings_file()
+    load(path)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    heads = [at for at, line in enumerate(lines) if line.split("#")[0].strip() == f"[{section}]"]
+    if not heads:
+        lines += [*([""] if lines else []), f"[{section}]"]
+        heads = [len(lines) - 1]
+    at = heads[0] + 1
+    while at < len(lines) and not lines[at].lstrip().startswith("["):
+        if re.match(rf"\s*{re.escape(key)}\s*=", lines[at]):
+            break
+        at += 1
+    fresh = f"{key} = {value:g}"
+    if at < len(lines) and not lines[at].lstrip().startswith("["):
+        comment = re.search(r"\s*#.*", lines[at])
+        lines[at] = fresh + (comment[0] if comment else "")
+    else:
+        lines.insert(heads[0] + 1, fresh)
+    _write(path, ("\n".join(lines) + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write the file whole or not at all."""
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("wb") as file:
-            tomli_w.dump(_changed(settings), file)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -18,6 +18,7 @@ from textual.screen import Screen
 from backend.errors import SternaError
 from backend.text import clean
 from tui import themes
+from tui.downloading import DownloadingApp
 from tui.engine import EngineKeeper
 from tui.machine_app import MACHINE_KEY
 from tui.messages import (
@@ -34,14 +35,13 @@ from tui.screens.models import ModelsScreen
 from tui.sources import Sources, has_settings
 from tui.state import Engine, Library, Memory, Phase
 from tui.swift import terminal_is_gone
-from tui.training_app import RUN_KEYS, TrainingApp
+from tui.training_app import RUN_KEYS
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
 
 FOUND_EVERY = 0.5  # seconds between two lists of a first look that takes long
 MEMORY_EVERY = 5.0  # seconds: the only clock that ticks when nothing happens
-LATER = {"hub": "The Hub"}
 
 
 def _provider(name: str) -> type[Provider]:
@@ -51,7 +51,7 @@ def _provider(name: str) -> type[Provider]:
     return vars(palette)[name]  # type: ignore[no-any-return]
 
 
-class SternaApp(TrainingApp, inherit_bindings=False):
+class SternaApp(DownloadingApp, inherit_bindings=False):
     """Modes, shared facts, keys and themes."""
 
     TITLE = "sterna"
@@ -70,10 +70,18 @@ class SternaApp(TrainingApp, inherit_bindings=False):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('models')", "Models", show=False, tooltip="Models", id="app.models"),
-        Binding("2", "mode('hub')", "Hub", show=False, id="app.hub"),
+        Binding("2", "mode('hub')", "Hub", show=False, tooltip="Hub", id="app.hub"),
         Binding("3", "mode('chat')", "Chat", show=False, tooltip="Chat", id="app.chat"),
         Binding("4", "mode('train')", "Train", show=False, id="app.train"),
         *RUN_KEYS,
+        Binding(
+            "D,f6",
+            "downloads",
+            "downloads",
+            show=False,
+            tooltip="Show or hide the downloads",
+            id="app.downloads",
+        ),
         Binding("question_mark,f1", "help", "help", tooltip="Help", id="app.help"),
         MACHINE_KEY,
         Binding("ctrl+p", "command_palette", "everything", id="app.palette", priority=True),
@@ -114,6 +122,7 @@ class SternaApp(TrainingApp, inherit_bindings=False):
 
     def on_mount(self) -> None:
         self.add_mode("models", self.get_default_screen)
+        self.add_mode("hub", self._hub_screen)
         self.add_mode("chat", self._chat_screen)
         self.add_mode("train", self._train_screen)
         self.call_after_refresh(self._started)
@@ -128,6 +137,7 @@ class SternaApp(TrainingApp, inherit_bindings=False):
         self.begin_with_runs()
         self._rescan()
         self._hardware.read()
+        self.start_downloads()
         gc.freeze()
 
     def _tick(self) -> None:
@@ -208,7 +218,8 @@ class SternaApp(TrainingApp, inherit_bindings=False):
         self.notify(f"{clean(message.name)} is not on this computer.", markup=False)
 
     async def on_unmount(self) -> None:
-        """End the engine with the app."""
+        """End the engine and the downloads with the app."""
+        await self.end_downloads()
         await self._keeper.close()
         await self._hardware.close()
 
@@ -220,17 +231,19 @@ class SternaApp(TrainingApp, inherit_bindings=False):
 
         return ChatScreen(self._sources, self._keeper)
 
+    def _hub_screen(self) -> Screen[None]:
+        """Return the Hub, imported when it is first opened."""
+        from tui.screens.hub import HubScreen
+
+        return HubScreen(self._sources)
+
     @on(ModeWanted)
     def _mode_wanted(self, message: ModeWanted) -> None:
         self.switch_mode(message.mode)
 
     def action_mode(self, mode: str) -> None:
-        """Open a mode, or say that it comes later."""
-        if mode == "train" and self.offers_training():
-            return
-        if mode in LATER:
-            self.notify(f"{LATER[mode]} comes with a later version.", markup=False)
-        else:
+        """Open a mode."""
+        if mode != "train" or not self.offers_training():
             self.switch_mode(mode)
 
     def action_help(self) -> None:

@@ -18,6 +18,8 @@ from tui.state import Memory
 if TYPE_CHECKING:
     from backend.chat.store import ChatStore
     from backend.gguf import ModelCard
+    from backend.hub.catalogue import Catalogue
+    from backend.hub.queue import Queue
     from backend.library import Listing
     from backend.library.listing import Progress
     from backend.machine import Machine
@@ -116,6 +118,21 @@ def open_history() -> tuple[ChatStore, list[str]]:
     return ChatStore(database), list(database.notices)
 
 
+def open_catalogue() -> Catalogue:
+    """Return the Hub as the app uses it."""
+    from backend.hub.catalogue import Catalogue
+
+    return Catalogue()
+
+
+def open_queue() -> Queue:
+    """Return the queue of downloads. Raises SternaError."""
+    from backend.database import Database
+    from backend.hub.queue import Queue
+
+    return Queue(Database.open())
+
+
 @dataclass(frozen=True)
 class Sources:
     """The facts the app is built on."""
@@ -130,4 +147,6 @@ class Sources:
     hash_loose: bool = True  # whether files without a known hash are read in the background
     card: Callable[[Path], ModelCard] = read_card
     history: Callable[[], tuple[ChatStore, list[str]]] = open_history
+    catalogue: Callable[[], Catalogue] = open_catalogue
+    queue: Callable[[], Queue] = open_queue
     now: Callable[[], float] = field(default=time.time)

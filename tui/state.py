@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backend.errors import SternaError
+    from backend.hub.queue import Item
     from backend.library import LibraryModel
     from backend.machine import Machine
 
@@ -81,3 +82,20 @@ class Engine:
     def usable(self) -> bool:
         """Whether it can take a message now."""
         return self.phase in (Phase.READY, Phase.ANSWERING)
+
+
+@dataclass(frozen=True, slots=True)
+class Downloads:
+    """The queue of downloads. `error` says why it cannot be worked on."""
+
+    items: tuple[Item, ...] = ()
+    error: SternaError | None = None
+
+    @property
+    def waiting(self) -> tuple[Item, ...]:
+        """What is being fetched, and what will be, in that order."""
+        return tuple(item for item in self.items if item.state in ("running", "queued"))
+
+    def of(self, repo: str, quant: str) -> Item | None:
+        """Return the download of a quant of a repository, the latest where there are several."""
+        return next((i for i in self.items if (i.order.repo, i.order.quant) == (repo, quant)), None)

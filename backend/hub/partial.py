@@ -120,13 +120,16 @@ class Partial:
                 offset += written
                 data = data[written:]
 
-    def read_into(self, index: int, buffer: bytearray, count: int = 1) -> memoryview:
-        """Return the bytes of `count` pieces as they are on disk, read into `buffer`."""
-        start, end = self.extent(index)[0], self.extent(index + count - 1)[1]
-        view = memoryview(buffer)[: end - start]
-        with guarded(self.blob.parent):
-            got = os.preadv(self._file, [view], start)
-        return view[:got]
+    def read(self, index: int, buffer: bytearray, count: int = 1) -> Iterator[memoryview]:
+        """Yield the bytes of `count` pieces as they are on disk, a buffer at a time."""
+        at, end = self.extent(index)[0], self.extent(index + count - 1)[1]
+        while at < end:
+            with guarded(self.blob.parent):
+                got = os.preadv(self._file, [memoryview(buffer)[: end - at]], at)
+            if not got:  # somebody cut the file: the hash will tell
+                return
+            yield memoryview(buffer)[:got]
+            at += got
 
     def finish(self, pieces: Mapping[int, int]) -> None:
         """Note that pieces are on disk, each with its checksum."""
@@ -140,9 +143,12 @@ class Partial:
         with guarded(self.blob.parent):
             self._note(f"-{index}\n")
 
-    def is_sound(self, index: int, data: memoryview) -> bool:
-        """Whether a piece's bytes are those that were journalled."""
-        return self.checksums.get(index) == zlib.crc32(data)
+    def is_sound(self, index: int, buffer: bytearray) -> bool:
+        """Whether a piece on disk is what was journalled."""
+        checksum = 0
+        for data in self.read(index, buffer):
+            checksum = zlib.crc32(data, checksum)
+        return self.checksums.get(index) == checksum
 
     def publish(self) -> None:
         """Give the whole file its name; raises SternaError."""

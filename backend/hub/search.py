@@ -246,14 +246,24 @@ def _filters(query: Query) -> list[str]:
 
 
 def _readable(entries: object) -> list[FoundModel]:
-    """Return the entries that are what they should be; a broken one costs only itself."""
+    """Return the entries that are what they should be; a broken one costs only itself.
+
+    What is odd in the facts beside the name and its files costs only these facts.
+    """
     models = []
     for entry in entries if isinstance(entries, list) else []:
-        try:
-            models.append(found_model(entry))
-        except Exception:  # whatever the library's record does with strange values
-            continue
+        for told in (entry, _without_facts(entry)):
+            try:
+                models.append(found_model(told))
+            except Exception:  # whatever the library's record does with strange values
+                continue
+            break
     return models
+
+
+def _without_facts(entry: object) -> dict[str, Any]:
+    kept = ("id", "downloads", "likes", "gated", "tags", "siblings")
+    return {k: entry[k] for k in kept if k in entry} if isinstance(entry, dict) else {}
 
 
 def _of_arch(wanted: str, model: FoundModel) -> bool:

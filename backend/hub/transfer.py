@@ -208,7 +208,6 @@ class Transfer:
         self._means.room.claim(self, work.partial.blob.parent, needed)
 
     @staticmethod
-    @staticmethod
     def _dismiss(
         work: Work, crew: list[Connection | WholeReader], threads: list[threading.Thread]
     ) -> None:
@@ -233,7 +232,8 @@ class Transfer:
         answers first; whatever differs is replaced, and as soon as the hash is right it is over.
         """
         everything = range(work.pieces.count)
-        spoilt = [index for index in everything if not self._as_journalled(work, index)]
+        buffer = bytearray(1 << 20)
+        spoilt = [index for index in everything if not work.partial.is_sound(index, buffer)]
         order = sorted(everything, key=lambda index: index not in work.suspects)
         size = max(self._means.connections, len(order) // _BATCHES)
         batches = [order[start : start + size] for start in range(0, len(order), size)]
@@ -253,9 +253,3 @@ class Transfer:
             "What the Hub sends is not the file that it announces: the SHA-256 differs, twice.",
             "Try again later, and tell the owner of the repository if it stays so.",
         )
-
-    @staticmethod
-    @staticmethod
-    def _as_journalled(work: Work, index: int) -> bool:
-        buffer = bytearray(work.partial.piece)
-        return work.partial.is_sound(index, work.partial.read_into(index, buffer))

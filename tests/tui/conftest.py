@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from frozen import NOW, frozen
 from ggufs import tiny_bitnet, tiny_llama
+from loopback_hub import LoopbackHub
 
 from backend import paths
 from backend.library import mark_used
@@ -18,6 +19,28 @@ HOSTILE = "evil [/nope] \x1b[2J[@click=app.quit]quit[/]"
 def app(home) -> SternaApp:
     """Return the app over whatever is in the test's home."""
     return SternaApp(frozen())
+
+
+@pytest.fixture
+def hub(home, monkeypatch):
+    """Run a Hub on loopback that is the Hub for this test."""
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    with LoopbackHub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        yield hub
+
+
+@pytest.fixture
+def token_store(home, hub, monkeypatch):
+    """Let huggingface_hub keep tokens in the test's home: it read where when it was imported."""
+    from huggingface_hub import constants, hf_api
+
+    folder = home / "huggingface"
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(folder / "stored_tokens"))
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.endpoint)
+    return folder / "token"
 
 
 @dataclass

@@ -69,17 +69,10 @@ async def test_modes_by_key_and_by_mouse(app):
         await wait_until(pilot, lambda: app.current_mode == "chat")
         await pilot.press("1")
         await wait_until(pilot, lambda: app.current_mode == "models")
-        await pilot.click(ModeBar, offset=(14, 0))
+        await pilot.click(ModeBar, offset=(22, 0))
         await wait_until(pilot, lambda: app.current_mode == "chat")
         await pilot.click(ModeBar, offset=(3, 0))
         await wait_until(pilot, lambda: app.current_mode == "models")
-
-
-async def test_a_mode_to_come_says_so(app):
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2")
-        await wait_until(pilot, lambda: any("later version" in text for text in told(app)))
-        assert app.current_mode == "models"
 
 
 async def test_the_last_line_shows_at_most_six_keys_and_each_can_be_clicked(app, shelf):

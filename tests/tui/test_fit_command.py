@@ -4,7 +4,7 @@ import json
 
 import pytest
 from ggufs import tiny_bitnet, tiny_llama
-from loopback_hub import LoopbackHub, Repo
+from loopback_hub import Repo
 
 from tui.cli import main
 
@@ -109,15 +109,6 @@ def test_what_is_no_model(capsys, tmp_path):
     path = tmp_path / "x.gguf"
     path.write_bytes(b"GGUF")
     assert fit(capsys, str(path))[1]["error"]["kind"] == "truncated"
-
-
-@pytest.fixture
-def hub(home, monkeypatch):
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    with LoopbackHub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
 
 
 def published(hub, tmp_path, *types):

@@ -119,6 +119,10 @@ class LongTable(ScrollView, inherit_bindings=False):
         """Return component classes of single cells, by the keys of their headings."""
         return {}
 
+    def spanning(self, row: int) -> str | None:
+        """Return the one text of a row that has no columns, None for a usual row."""
+        return None
+
     def is_dim(self, row: int) -> bool:
         """Whether a row is of less use than the others."""
         return False
@@ -149,6 +153,9 @@ class LongTable(ScrollView, inherit_bindings=False):
             style += self.get_component_rich_style("table--dim", partial=True)
         if row == self.cursor_row:  # whose colours are one: every cell can be read on them
             style += self.get_component_rich_style("table--cursor", partial=True)
+        if (text := self.spanning(row)) is not None:
+            return Strip([Segment(set_cell_size(f" {text}", width), style)], width)
+        if row == self.cursor_row:
             return self._strip(self.cells(row), style, width)
         return self._strip(self.cells(row), style, width, self.tones(row))
 

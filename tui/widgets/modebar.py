@@ -1,22 +1,39 @@
-"""The second line: the modes, which one is open, and a note on the right."""
+"""The second line: the modes, which one is open, and on the right how the downloads stand."""
 
 from __future__ import annotations
 
 from textual.content import Content
 from textual.widget import Widget
 
-_MODES = (("1", "models", "Models"), ("3", "chat", "Chat"), ("4", "train", "Train"))
-_LATER = "later: 2 Hub"
+from tui.queue_words import brief
+from tui.state import Downloads
+
+_MODES = (
+    ("1", "models", "Models"),
+    ("2", "hub", "Hub"),
+    ("3", "chat", "Chat"),
+    ("4", "train", "Train"),
+)
 
 
 class ModeBar(Widget):
-    """Modes can be clicked. The Hub is named as what it is: not here yet."""
+    """Modes can be clicked, and the downloads, too."""
 
     ALLOW_SELECT = False
 
     def __init__(self, current: str) -> None:
         super().__init__()
         self._current = current
+        self._downloads = ""
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "downloads", self._downloads_changed)
+
+    def _downloads_changed(self, downloads: Downloads) -> None:
+        said = brief(downloads)
+        if said != self._downloads:
+            self._downloads = said
+            self.refresh()
 
     def render(self) -> Content:
         """Return the line for the present width."""
@@ -25,7 +42,7 @@ class ModeBar(Widget):
             style = "reverse bold" if mode == self._current else "$foreground 60%"
             tab = Content.from_markup(f"[@click=app.mode('{mode}')] {key} {title} [/]")
             line = line + Content(" ") + tab.stylize(style)
-        gap = self.size.width - line.cell_length - len(_LATER) - 1
-        if gap < 2:
-            return line
-        return line + Content(" " * gap) + Content.styled(_LATER, "$foreground 40%")
+        press = Content.from_markup("[@click=app.downloads]$said[/]", said=self._downloads)
+        right = press.stylize("bold $text-accent")
+        gap = self.size.width - line.cell_length - right.cell_length - 1
+        return line + Content(" " * gap) + right if gap >= 2 else line
