@@ -12,11 +12,13 @@ from backend import paths
 from backend.train import recipe as recipes
 from backend.train.begin import begin
 from backend.train.recipe import Base, Data, Recipe, Schedule, Watch
+from backend.train.run import child
 from tui.panes.run_pane import RunFold, RunPane
 from tui.panes.run_table import RunTable
 from tui.panes.train_menu import TrainMenu
 from tui.screens.choose import ChooseScreen
 from tui.screens.preview import PreviewScreen
+from tui.screens.race import RaceScreen
 from tui.screens.run import RunScreen
 from tui.screens.train import TrainScreen
 
@@ -210,6 +212,40 @@ async def test_a_running_run_is_found_again_paused_stopped_and_goes_on(app, base
     finally:
         process.kill()
         process.wait()
+
+
+async def test_marked_techniques_race_and_are_compared(app, base, rows):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_train(pilot)
+        await pilot.press("enter")
+        await choose(pilot, rows)
+        await wait_until(pilot, lambda: app.screen.draft.seen)
+        menu(app).go_to("technique.name")
+        await pilot.press("space", "right", "right", "space")
+        assert "with LoRA and VeRA in turn" in said(app, "#title")
+        await pilot.press("enter")
+        try:
+            await wait_until(pilot, lambda: len(app.runs.items) == 2, what="two runs")
+            assert {run.name for run in app.runs.items} == {"tiny-race-lora", "tiny-race-vera"}
+            first = next(run for run in app.runs.items if run.name == "tiny-race-lora")
+            await wait_until(pilot, lambda: first.active, seconds=60, what="the first one's turn")
+            other = next(run for run in app.runs.items if run is not first)
+            assert other.state == "new"  # it waits
+            await wait_until(pilot, lambda: app.screen.chosen)
+            await pilot.press("v")
+            await wait_until(pilot, lambda: isinstance(app.screen, RaceScreen))
+            table = app.screen.query_one("#whole Static", Static)
+            await wait_until(
+                pilot,
+                lambda: "tiny-race-lora" in str(table.content) and "VeRA" in str(table.content),
+            )
+        finally:
+            for process in app._run_keeper._children:
+                process.terminate()
+            for run in app.runs.items:
+                child.kill(run.folder)
+            for process in app._run_keeper._children:
+                process.wait(60)
 
 
 async def test_the_starter_comes_with_an_example(app, home):
