@@ -47,7 +47,11 @@ def data_choices(runs: Iterable[Run], typed: str) -> Sequence[Choice]:
         return [Choice(typed, typed, "a data set of the Hub")]
     if typed.startswith(("/", "~", ".")) or "/" in typed:
         return list(_inside(typed))
-    known = [Choice(str(example()), "example", "212 short questions: the answers turn nautical")]
+    known = [
+        Choice(
+            str(example()), "example", "159 questions about Sterna: every answer learns a farewell"
+        )
+    ]
     for path in dict.fromkeys(run.recipe.data.path for run in runs if run.recipe):
         if path != str(example()):
             known.append(Choice(path, words.cut(words.short_text(path), 50), "used before"))

@@ -15,6 +15,7 @@ from backend.train.speed import flops_per_second
 RUNTIME = 560 << 20  # Python with PyTorch, transformers, peft and trl, before any model
 _STARTUP_S = 12.0  # loading them
 _SAVED_BYTES = 4  # of a number in a saved adapter
+_GRADIENT_BYTES = 4
 _STATE_BYTES = 8  # AdamW's two moments
 _OVERHEAD_S = 0.004  # of a layer in a batch, whatever its size
 _LARGEST = 1 << 12
@@ -107,9 +108,13 @@ def weight_bytes(recipe: Recipe, shape: ModelShape) -> int:
 
 
 def learning_bytes(recipe: Recipe, shape: ModelShape, trainable: int) -> int:
-    """Return the bytes of what learns beside the weights: itself, its gradient and its moments."""
-    moved = trainable * (_SAVED_BYTES + _STATE_BYTES)
-    return moved if recipe.technique.name == "sft" else moved + adapter_bytes(recipe, shape)
+    """Return the bytes of what learns beside the weights: itself, its gradient and its moments.
+
+    In a full fine-tune gradients come as activations go: they are counted there.
+    """
+    if recipe.technique.name == "sft":
+        return trainable * _STATE_BYTES
+    return trainable * (_GRADIENT_BYTES + _STATE_BYTES) + adapter_bytes(recipe, shape)
 
 
 def adapter_bytes(recipe: Recipe, shape: ModelShape) -> int:
@@ -132,6 +137,8 @@ def _batch_bytes(recipe: Recipe, shape: ModelShape, data: Sequences, batch: int)
         kept = tokens * shape.hidden * 4 * shape.layers + one
     else:
         kept = one * shape.layers
+    if recipe.technique.name == "sft":
+        kept = max(kept, _GRADIENT_BYTES * shape.params)
     edges = tokens * shape.hidden * 4 * 3  # embeddings, the last norm and its gradient
     mask = batch * min(longest, recipe.data.max_length) ** 2
     in_flight = costs.layer_work(shape, tokens)

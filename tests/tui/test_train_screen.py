@@ -256,5 +256,5 @@ async def test_the_starter_comes_with_an_example(app, home):
         await wait_until(pilot, lambda: draft.seen and draft.estimate, what="data and estimate")
         assert not draft.missing
         assert draft.shape.ternary
-        assert draft.seen["rows_total"] > 200
+        assert draft.seen["rows_total"] == 159
         assert draft.seen["refused"] == draft.seen["truncated"] == 0

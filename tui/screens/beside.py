@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from backend.train.export.of_run import Written
 
 SEED = 1
+MOST = 512  # tokens of an answer: what has gone astray need not fill the context
 
 
 @dataclass
@@ -227,7 +228,7 @@ class BesideScreen(Screen[None], inherit_bindings=False):
         if client is None:
             return
         wishes = self._sources.settings().chat
-        sampling = replace(sampling_of(wishes), seed=SEED, lora=(side.scale,))
+        sampling = replace(sampling_of(wishes), seed=SEED, lora=(side.scale,), max_tokens=MOST)
         system = [ChatMessage("system", wishes.system)] if wishes.system else []
         asked = [*system, *side.said[:-1]]
         async with aclosing(client.stream(asked, sampling)) as stream:
