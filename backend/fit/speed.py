@@ -1,7 +1,7 @@
 """How fast: predicted from what was measured of the machine, tensor type by tensor type.
 
 seconds of a token = sum over tensor types of weights / (weights a second)
-                   + layers * (seconds beside the products)
+                   + layers * (seconds beside the products) + TOKEN
                    + multiplications of attention / (multiplications a second)
                    + bytes of keys and values / (bytes read a second)
 
@@ -19,6 +19,7 @@ from backend.machine.speeds import Speeds, rate
 
 PROMPT, ANSWER = 128, 64  # tokens that speeds are told for, as `sterna bench` measures them
 _MODEL_ERROR = 0.06  # of the formula itself, beside the spread of the measurements
+TOKEN = 2e-4  # seconds of a token beside its layers: it is chosen, and passes between C and Python
 _SHORT = 1024  # tokens: up to there attention hardly counts
 _SMALL_CACHE = 64 << 20  # the engine keeps a cache of fewer bytes in float32
 
@@ -48,7 +49,7 @@ def predict(model: Model, context: int, speeds: Speeds | None, factor: float = 1
     reading = _products(layers, speeds.many)
     if products is None or head is None or reading is None:
         return None
-    writing = products + head + len(model.layers) * speeds.layer
+    writing = products + head + len(model.layers) * speeds.layer + TOKEN
 
     def attention(positions: float) -> float:
         kept = kept_bytes(model, positions)
@@ -73,7 +74,7 @@ def correction(runs: Iterable[Run], speeds: Speeds) -> float:
     for run in runs:
         products = _products(run.weights, speeds.one)
         if run.answer and products is not None and run.context <= _SHORT:
-            expected = products + run.layers * speeds.layer
+            expected = products + run.layers * speeds.layer + TOKEN
             by_key.setdefault(run.key, []).append(run.answer * expected)
     found = [statistics.median(ratios[-8:]) for ratios in by_key.values()]
     return min(max(statistics.median(found), 0.5), 1.5) if found else 1.0

@@ -6,7 +6,7 @@ import pytest
 from published_models import LLAMA_8B, decoder
 
 from backend.fit import read_model, typical, weights_per_token
-from backend.fit.speed import attended, correction, kept_bytes, predict
+from backend.fit.speed import TOKEN, attended, correction, kept_bytes, predict
 from backend.machine.history import Run
 from backend.machine.speeds import Speeds
 
@@ -24,7 +24,7 @@ def model(quant="Q4_K", **changes):
 def test_seconds_add_up():
     said = predict(model(), 4096, MACHINE)
     weights = weights_per_token(model())
-    seconds = sum(weights.values()) / 40e9 + 32 * 10e-6
+    seconds = sum(weights.values()) / 40e9 + 32 * 10e-6 + TOKEN
     assert weights["head Q4_K"] == 4096 * 128256
     attention = attended(model(), 160) / 10e9 + kept_bytes(model(), 160) / 25e9
     assert said.answer == pytest.approx(1 / (seconds + attention))
@@ -40,9 +40,9 @@ def test_a_machine_twice_as_fast_is_twice_as_fast():
         "attend_one": 20e9, "attend_many": 80e9, "layer": 5e-6,
     })  # fmt: skip
     slow, quick = predict(model(), 4096, MACHINE), predict(model(), 4096, fast)
-    assert quick.answer == pytest.approx(2 * slow.answer)
+    assert 1 / quick.answer - TOKEN == pytest.approx((1 / slow.answer - TOKEN) / 2)
     assert quick.prompt == pytest.approx(2 * slow.prompt)
-    assert quick.full == pytest.approx(2 * slow.full)
+    assert 1 / quick.full - TOKEN == pytest.approx((1 / slow.full - TOKEN) / 2)
 
 
 def test_what_was_not_measured_is_not_told():
@@ -78,7 +78,7 @@ def test_a_window_bounds_attention():
 
 def run(key, answer, seconds=0.02, context=200):
     return Run(at=0.0, key=key, cpu="c", isa="i", threads=2, context=context, prompt=0.0, answer=answer,
-               weights={"Q4_K": (seconds - 80e-6) * 40e9}, layers=8)  # fmt: skip
+               weights={"Q4_K": (seconds - 80e-6 - TOKEN) * 40e9}, layers=8)  # fmt: skip
 
 
 def test_runs_correct_predictions_of_other_models():
