@@ -6,7 +6,9 @@ from collections import deque
 
 WINDOW_S = 5.0
 _LONGEST_NAP_S = 0.5
-MOUTHFUL = 1 << 20  # fewer turns of the interpreter: half the processor time of small reads
+MOUTHFUL = (
+    256 << 10
+)  # what one thread writes while another reads and a third hashes: all of it in cache
 
 
 class Throttle:

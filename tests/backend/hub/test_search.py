@@ -184,6 +184,12 @@ def test_answers_that_make_no_sense_never_break_it(hub, body):
     assert len(kinds) <= 1
 
 
+def test_odd_facts_cost_only_themselves(hub):
+    hub.add(Repo("own/Odd-GGUF", {"odd-Q8_0.gguf": b"x"}, safetensors={"total": 7}))
+    (found,) = Search(HubClient(), Query("odd")).next_page()
+    assert (found.repo, found.names, found.params) == ("own/Odd-GGUF", ("odd-Q8_0.gguf",), None)
+
+
 def test_a_next_page_elsewhere_is_not_followed(hub):
     hub.faults = [Fault(header(Link='<http://evil.example/api>; rel="next"'), kind="api")]
     search = Search(HubClient(), Query(text="tiny"))
