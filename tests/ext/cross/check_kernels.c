@@ -75,7 +75,7 @@ static Act prepare(const Kernels *k, const float *x, int tokens)
     a.block_q = room((size_t)rows * STRIDE);
     a.block_scale = room((size_t)rows * STRIDE / BLOCK * 4);
     a.block_sum = room((size_t)rows * STRIDE / SPAN * 4);
-    a.panel = room(PANEL_BYTES + (size_t)rows * 32 * 4);
+    a.panel = room(PANEL_BYTES + (size_t)rows * PANEL_ROWS * 4);
     a.sums = (int32_t *)(a.panel + PANEL_BYTES);
     for (int t = 0; t < tokens; t++) {
         int lane = t % a.lanes, tile = t - lane;
