@@ -22,6 +22,7 @@ from tui.downloading import DownloadingApp
 from tui.engine import EngineKeeper
 from tui.machine_app import MACHINE_KEY
 from tui.messages import (
+    AdapterWanted,
     ChatWanted,
     EngineChanged,
     LibraryRead,
@@ -208,6 +209,13 @@ class SternaApp(DownloadingApp, inherit_bindings=False):
         await self.switch_mode("chat")
         if not same:
             self.screen.post_message(NewChat())
+
+    @on(AdapterWanted)
+    async def _adapter_wanted(self, message: AdapterWanted) -> None:
+        base, adapter = message.model, message.adapter
+        self._keeper.load_tuned(base.path, base.name, adapter.path, adapter.name)
+        await self.switch_mode("chat")
+        self.screen.post_message(NewChat())
 
     @on(ModelWanted)
     def _model_wanted(self, message: ModelWanted) -> None:

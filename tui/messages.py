@@ -39,6 +39,14 @@ class ChatWanted(Message):
 
 
 @dataclass
+class AdapterWanted(Message):
+    """Chat with this model and an adapter beside it, in a new conversation."""
+
+    model: LibraryModel
+    adapter: LibraryModel
+
+
+@dataclass
 class EngineChanged(Message):
     """The engine is in another state."""
 

@@ -26,6 +26,7 @@ from tui.panes.filter_line import FilterLine
 from tui.panes.library_table import LibraryTable
 from tui.panes.picks import PickList, Picks
 from tui.screens import caring, judging, making
+from tui.screens.adapting import put_beside
 from tui.sources import Sources
 from tui.state import Library
 from tui.widgets.job_line import JobLine
@@ -240,6 +241,8 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
             self.notify("Put the cursor on a model first.", markup=False)
         elif model.error is not None:
             self.notify(clean(model.error), severity="warning", markup=False)
+        elif model.kind == "adapter":
+            put_beside(self, model, self._library.models)
         elif model.kind != "model":
             kind = clean(model.kind)
             self.notify(f"This file is no model but of the kind “{kind}”.", markup=False)
