@@ -26,23 +26,18 @@ def _odd_merge(line: str) -> tuple[str, str] | None:
     return (line[:1] + left, right) if space and right else None
 
 
-def _merges(file: GGUFFile) -> list[tuple[str, str]]:
-    """Read the merges of a file. Hundreds of thousands: what is done for each is what loading takes."""
+def _merges(file: GGUFFile, vocab: dict[str, int]) -> list[tuple[str, str]]:
+    """Read the merges of a file, but for those of what is no token.
+
+    Hundreds of thousands: what is done for each is what loading takes.
+    """
     lines = [line.decode("utf-8", "replace") for line in file.raw_strings("tokenizer.ggml.merges")]
     pairs = [line.split(" ") for line in lines]
     found = [
         (pair[0], pair[1]) if len(pair) == 2 and pair[0] else _odd_merge(line)
         for pair, line in zip(pairs, lines, strict=True)
     ]
-    return [merge for merge in found if merge]
-
-
-def _bpe(vocab: dict[str, int], merges: list[tuple[str, str]], whole_pieces: bool) -> models.BPE:
-    try:
-        return models.BPE(vocab=vocab, merges=merges, ignore_merges=whole_pieces)
-    except Exception:  # the library's own, for a merge of what is no token: those are left out
-        merges = [(a, b) for a, b in merges if a in vocab and b in vocab and a + b in vocab]
-        return models.BPE(vocab=vocab, merges=merges, ignore_merges=whole_pieces)
+    return [m for m in found if m and m[0] in vocab and m[1] in vocab and m[0] + m[1] in vocab]
 
 
 def byte_level(file: GGUFFile, vocabulary: Vocabulary) -> tuple[Tokenizer, PreTokenizer, list[str]]:
@@ -51,7 +46,8 @@ def byte_level(file: GGUFFile, vocabulary: Vocabulary) -> tuple[Tokenizer, PreTo
     if family is None:
         family = PRETOKENIZERS["default"]
         notes.append(f"unknown pre-tokenizer {vocabulary.pre!r}: text may be cut in other places")
-    model = _bpe(_unique(vocabulary), _merges(file), family.ignore_merges)
+    vocab = _unique(vocabulary)
+    model = models.BPE(vocab=vocab, merges=_merges(file, vocab), ignore_merges=family.ignore_merges)
     tokenizer = Tokenizer(model)
     cuts = [pre_tokenizers.Split(Regex(p), "isolated") for p in family.patterns]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -27,7 +27,18 @@ def engine(path):
     return logits
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+MIXTURES = ("mixtral", "qwen2moe", "qwen3moe", "granitemoe")
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_mixtures_of_experts_are_refused(tmp_path, name):
+    made = make(tmp_path / "m.gguf", FAMILIES[name])
+    with pytest.raises(SternaError, match="mixtures of experts") as refused:
+        load_gguf(made.path, torch.float32)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in MIXTURES])
 def test_every_family_means_the_same_model(tmp_path, name):
     made = make(tmp_path / "m.gguf", FAMILIES[name])
     model, logits = trained_on(made.path)
