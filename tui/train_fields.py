@@ -186,8 +186,9 @@ def shown(field: Field, now: Any, filled: Any) -> str:
     if field.key == "watch.sample_every" and now <= 0:
         return "none" if now < 0 else "four in a run"
     if field.kind in ("number", "whole"):
-        text = f"{filled:g}"
-        return f"{text} (by the model)" if now == 0 and filled else text
+        if now == 0 and field.ladder and 0 not in field.ladder:  # open: never 0 itself
+            return f"{filled:g} (by the model)" if filled else "by the model"
+        return f"{filled:g}"
     return str(now)
 
 

@@ -67,6 +67,7 @@ def test_what_is_typed_is_read_and_wrong_words_are_told():
 def test_open_numbers_are_shown_as_what_they_will_be():
     rank = BY_KEY["technique.rank"]
     assert shown(rank, 0, 16) == "16 (by the model)"
+    assert shown(rank, 0, 0) == "by the model"  # which is not chosen yet
     assert shown(rank, 8, 8) == "8"
     assert shown(BY_KEY["schedule.max_steps"], 0, 0) == "by epochs"
     assert shown(BY_KEY["watch.sample_every"], -1, -1) == "none"
