@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backend.library import LibraryModel
 from backend.text import clean
 from tui.messages import AdapterWanted
 from tui.screens.choose import Choice, ChooseScreen
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from textual.screen import Screen
+
+    from backend.library import LibraryModel
 
 
 def put_beside(screen: Screen[None], adapter: LibraryModel, models: Iterable[LibraryModel]) -> None:
