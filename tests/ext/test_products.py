@@ -114,6 +114,19 @@ def test_rows_that_are_no_multiple_of_256(isa, type):
     assert np.linalg.norm(got - want) < 1e-2 * np.linalg.norm(want)
 
 
+@pytest.mark.parametrize("type", blocks.FLOATS)
+@pytest.mark.parametrize("cols", [288, 512, 517])
+def test_prompts_through_float_matrices_of_many_rows(isa, type, cols):
+    rng = np.random.default_rng(9)
+    data = blocks.random_bytes(rng, type, 600, cols)
+    x = inputs(rng, 7, cols)
+    x /= np.sqrt((x**2).mean(axis=1, keepdims=True))  # as the norm before a product does
+    want = x @ blocks.as_float(type, data, 600, cols).T
+    np.testing.assert_allclose(
+        product(type, data, 600, cols, x), want, rtol=0, atol=1e-4 * np.abs(want).max()
+    )
+
+
 @pytest.mark.parametrize("type", [blocks.TQ1_0, blocks.TQ2_0])
 def test_ternary_rows_with_several_scales_run_as_blocks(isa, type):
     rng = np.random.default_rng(3)
