@@ -142,6 +142,9 @@ FAMILIES = {
 }  # fmt: skip
 
 
+MIXTURES = ("mixtral", "qwen2moe", "qwen3moe", "granitemoe")  # of experts
+
+
 @dataclass
 class Made:
     """A model as a file and in transformers; `weights` by GGUF name, float32, as the file means them."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from backend.text import clean
 from backend.units import human_bytes, human_count, human_seconds
 from tui import words
 from tui.panes.run_pane import STATES, TITLES, Line, number
 from tui.runs import Run, Runs
+from tui.screens.following import FollowingScreen
 from tui.widgets.plot import MARKS, Curve, plot, smoothed
 
 if TYPE_CHECKING:
@@ -26,10 +23,9 @@ _WIDE = 88  # cells from which every column is shown
 _WIDTHS = (0, 0, 9, 8, 9, 9, 9, 10)
 
 
-class RaceScreen(ModalScreen[None]):
+class RaceScreen(FollowingScreen):
     """Follows the runs while it is open."""
 
-    CSS_PATH = "preview.tcss"
     DEFAULT_CSS = "RaceScreen { align: center middle; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,v", "dismiss", "close", key_display="esc", id="race.close"),
@@ -41,31 +37,12 @@ class RaceScreen(ModalScreen[None]):
         super().__init__()
         self._name = name
 
-    def compose(self) -> ComposeResult:
-        with VerticalScroll(id="whole"):
-            yield Static(markup=False)
-
-    def on_mount(self) -> None:
-        self.watch(self.app, "runs", self._changed)
-
-    def on_resize(self) -> None:
-        """Draw for the new size, once it is known to all."""
-        self.call_after_refresh(lambda: self._changed(getattr(self.app, "runs", Runs())))
-
-    def _changed(self, runs: Runs) -> None:
-        box = self.query_one("#whole")
-        width = box.scrollable_content_region.width
+    def lines(self, runs: Runs, width: int, height: int) -> list[Line] | None:
+        """Return the runs of the same data, compared."""
         mine = next((run for run in runs.items if run.name == self._name), None)
-        if mine is None or mine.recipe is None or width < 20:
-            return
-        lines = race_lines(
-            _ranked(_same_data(mine, runs.items)), width, max(9, box.size.height - 12)
-        )
-        self.query_one("#whole Static", Static).update(Content("\n").join(lines))
-
-    def action_scroll(self, by: int) -> None:
-        """Move what is shown."""
-        self.query_one("#whole").scroll_relative(y=by, animate=False)
+        if mine is None or mine.recipe is None:
+            return None
+        return race_lines(_ranked(_same_data(mine, runs.items)), width, max(9, height - 12))
 
 
 def _same_data(mine: Run, runs: Iterable[Run]) -> list[Run]:

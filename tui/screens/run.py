@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from backend.text import clean
 from tui import words
 from tui.panes.run_pane import Line, method, pane_lines, state_of
 from tui.runs import Run, Runs
+from tui.screens.following import FollowingScreen
 from tui.widgets.plot import Curve, plot, smoothed
 
 PLOT_ROWS = 18
 _SAMPLES = 12
 
 
-class RunScreen(ModalScreen[None]):
+class RunScreen(FollowingScreen):
     """Follows the run that is watched while it is open."""
 
-    CSS_PATH = "preview.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f5", "dismiss", "close", key_display="esc", id="run.close"),
         Binding("down,j", "scroll(2)", "Down", show=False, id="run.down"),
@@ -33,29 +29,11 @@ class RunScreen(ModalScreen[None]):
         Binding("pageup", "scroll(-15)", "Page up", show=False, id="run.page_up"),
     ]
 
-    def compose(self) -> ComposeResult:
-        with VerticalScroll(id="whole"):
-            yield Static(markup=False)
-
-    def on_mount(self) -> None:
-        self.watch(self.app, "runs", self._changed)
-
-    def on_resize(self) -> None:
-        """Draw for the new size, once it is known to all."""
-        self.call_after_refresh(lambda: self._changed(getattr(self.app, "runs", Runs())))
-
-    def _changed(self, runs: Runs) -> None:
-        box = self.query_one("#whole")
-        width = box.scrollable_content_region.width
-        if runs.watched is None or width < 20:
-            return
-        rows = min(PLOT_ROWS, max(8, box.size.height - 8))
-        lines = run_lines(runs.watched, width, rows)
-        self.query_one("#whole Static", Static).update(Content("\n").join(lines))
-
-    def action_scroll(self, by: int) -> None:
-        """Move what is shown."""
-        self.query_one("#whole").scroll_relative(y=by, animate=False)
+    def lines(self, runs: Runs, width: int, height: int) -> list[Line] | None:
+        """Return everything about the run that is watched."""
+        if runs.watched is None:
+            return None
+        return run_lines(runs.watched, width, min(PLOT_ROWS, max(8, height - 8)))
 
 
 def run_lines(run: Run, width: int, rows: int) -> list[Line]:

@@ -7,14 +7,13 @@ from oracle_gguf import read
 from oracle_models import assert_close
 from run_logits import engine_logits
 from tiny_adapters import Adapted
-from tiny_families import FAMILIES, make
+from tiny_families import FAMILIES, MIXTURES, make
 
 from backend.errors import SternaError
 from backend.inference import load_model
 from backend.inference.memory import buffer_bytes
 
 PROMPTS = [np.random.default_rng(n).integers(0, 300, n).tolist() for n in (300, 2, 1)]
-MIXTURES = ("mixtral", "qwen2moe", "qwen3moe", "granitemoe")
 
 
 @pytest.mark.parametrize("name", MIXTURES)

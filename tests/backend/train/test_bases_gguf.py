@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ggufs import tiny_bitnet, tiny_llama
-from tiny_families import FAMILIES, make
+from tiny_families import FAMILIES, MIXTURES, make
 
 from backend.errors import SternaError
 from backend.inference import load_model
@@ -25,9 +25,6 @@ def engine(path):
     logits = model.logits(IDS)
     model.close()
     return logits
-
-
-MIXTURES = ("mixtral", "qwen2moe", "qwen3moe", "granitemoe")
 
 
 @pytest.mark.parametrize("name", MIXTURES)
