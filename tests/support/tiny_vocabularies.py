@@ -27,6 +27,15 @@ def byte_level(size=None):
     }
 
 
+def never_ending(words):
+    """What to override of `words` so that no token ends a turn: an answer stops only when told."""
+    names = {"<|endoftext|>": "<|first|>", "<|im_end|>": "<|second|>"}
+    return {
+        "tokenizer.ggml.tokens": [names.get(t, t) for t in words["tokenizer.ggml.tokens"]],
+        "tokenizer.ggml.eos_token_id": None,
+    }
+
+
 def sentencepiece(size=None):
     """SentencePiece BPE with byte fallback; padding has the id that means none; filled to `size`."""
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]

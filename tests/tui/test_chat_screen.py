@@ -17,6 +17,7 @@ from talking import (
     say,
     views,
 )
+from tiny_vocabularies import byte_level, never_ending
 
 from backend import paths
 from tui.panes.transcript import Transcript
@@ -70,8 +71,11 @@ async def test_the_second_turn_reads_only_what_is_new(app):
 async def test_escape_stops_at_once_and_keeps_what_came(app):
     models = paths.models_dir()
     models.mkdir(parents=True)
-    # Random weights never come to an end by themselves before the context does.
-    tiny_llama(models / "endless.gguf", hidden=512, layers=4, ffn=1024, context=4096)
+    # Of a few hundred tokens, random weights soon choose one that ends the turn.
+    endless = never_ending(byte_level())
+    tiny_llama(
+        models / "endless.gguf", hidden=512, layers=4, ffn=1024, context=4096, metadata=endless
+    )
     async with app.run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, "endless")
         await say(pilot, QUESTION)
