@@ -12,16 +12,20 @@ import os
 import re
 import secrets
 import selectors
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import SternaError
 
-SECONDS = 5.0
+SECONDS = 5.0  # of processor time for one conversation
+_SILENCE = (
+    60.0  # seconds by the clock without a byte: something is wrong that takes no processor time
+)
 MAX_TEMPLATE = 256 << 10
 _OPEN, _CLOSE = "\uf8f0", "\uf8f1"
 # What a model says of its own thinking is for the template to find and cut, not an attack.
@@ -79,15 +83,22 @@ class Renderer:
         """Return the rendered text; raises SternaError when it is killed, _RefusedError when it raises."""
         with self._lock:
             try:
-                reply = self._exchange(json.dumps(request).encode() + b"\n")
+                reply = self._exchange({**request, "seconds": self._seconds})
             except (OSError, ValueError) as error:
-                self.close()
-                raise _failed("its process died, probably for lack of memory") from error
+                raise _failed(self._death()) from error
         if "error" in reply:
             raise _RefusedError(reply["error"])
         return str(reply["text"])
 
-    def _exchange(self, line: bytes) -> dict[str, str]:
+    def _death(self) -> str:
+        """End the child, and tell what it died of."""
+        child = self._child
+        self.close()
+        if child is not None and child.returncode == -signal.SIGXCPU:
+            return f"it took more than {self._seconds:g} seconds of processor time"
+        return "its process died, probably for lack of memory"
+
+    def _exchange(self, request: dict[str, Any]) -> dict[str, str]:
         if self._child is None or self._child.poll() is not None:
             self.close()
             self._child = subprocess.Popen(
@@ -102,6 +113,7 @@ class Renderer:
         child = self._child
         assert child.stdin is not None
         assert child.stdout is not None
+        line = json.dumps(request).encode() + b"\n"
         writer = threading.Thread(target=_write, args=(child.stdin, line), daemon=True)
         writer.start()
         answer = bytearray()
@@ -109,9 +121,9 @@ class Renderer:
             ready.register(child.stdout, selectors.EVENT_READ)
             while not answer.endswith(b"\n"):
                 # The clock starts anew while bytes come: a long answer is not a slow one.
-                if not ready.select(self._seconds):
+                if not ready.select(_SILENCE):
                     self.close()
-                    raise _failed(f"it took longer than {self._seconds:g} seconds")
+                    raise _failed(f"its process said nothing for {_SILENCE:g} seconds")
                 chunk = os.read(child.stdout.fileno(), 1 << 16)
                 if not chunk:
                     raise ValueError("the child ended")
@@ -206,6 +218,46 @@ def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": system}, *rest]
 
 
+def _in_parts(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Contents as lists of parts, which templates of models that also see pictures may insist on."""
+    return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
+
+
+def _lost(messages: list[dict[str, Any]], text: str) -> int:
+    """Count what a person said that a rendered text does not hold."""
+    said = [m["content"].strip() for m in messages if m.get("role") in ("system", "user")]
+    return sum(content not in text for content in said)
+
+
+def _best(
+    ask: Callable[[dict[str, Any]], str], request: dict[str, Any], messages: list[dict[str, Any]]
+) -> tuple[str, bool]:
+    """Return the text that keeps most of what was said, and whether the system text was moved for it.
+
+    Templates differ in what they take: plain contents or parts, a system role or none.
+    """
+    ways = [(messages, False)]
+    if messages and messages[0].get("role") == "system":
+        ways.append((_without_system(messages), True))
+    best: tuple[int, str, bool] | None = None
+    reason = ""
+    for said, moved in ways:
+        for told in (said, _in_parts(said)):
+            try:
+                text = ask({**request, "messages": told})
+            except _RefusedError as refused:
+                reason = str(refused) if told is said else reason
+                continue
+            lost = _lost(messages, text)
+            if best is None or lost < best[0]:
+                best = (lost, text, moved)
+            if not lost:
+                return text, moved
+    if best is None:
+        raise _failed(reason)
+    return best[1:]
+
+
 def render(
     template: str | None,
     messages: Sequence[Message],
@@ -220,7 +272,7 @@ def render(
     """Render a conversation by a model's template; raises SternaError `template_failed`.
 
     `control`: the texts of the model's control tokens. A template that refuses or ignores the system
-    role gets it merged into the first user turn. Without a template, ChatML is used where the model
+    role gets it merged into the first user turn; one that ignores plain contents gets parts. Without a template, ChatML is used where the model
     has its tokens, and plain lines otherwise. Other keywords reach the template as they are.
     """
     notes: list[str] = []
@@ -248,20 +300,8 @@ def render(
             **values,
         },
     }
-    ask = (renderer or _renderer()).ask
-    has_system = bool(hidden) and hidden[0].get("role") == "system"
-    try:
-        text = ask({**request, "messages": hidden})
-        ignored = has_system and hidden[0]["content"].strip() not in text
-    except _RefusedError as refused:
-        if not has_system:
-            raise _failed(str(refused)) from None
-        text, ignored = "", True
-    if ignored:
+    text, merged = _best((renderer or _renderer()).ask, request, hidden)
+    if merged:
         notes.append("this template has no system role: it was put before the first message")
-        try:
-            text = ask({**request, "messages": _without_system(hidden)})
-        except _RefusedError as refused:
-            raise _failed(str(refused)) from None
     shown, spans = guard.show(text)
     return Rendered(shown, spans, tuple(notes))

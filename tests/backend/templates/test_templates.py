@@ -1,7 +1,6 @@
 """Chat templates: rendering, refusing, and what people write kept as text."""
 
 import json
-import time
 
 import pytest
 
@@ -56,6 +55,39 @@ def test_a_template_without_system_role_gets_it_in_the_first_turn(template):
     assert "system" in rendered.notes[0]
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}",
+        "{{ m.content | selectattr('type', 'equalto', 'text') | map(attribute='text') | join }}",
+        "{{ m.content[0]['text'] }}",
+    ],
+)
+@pytest.mark.parametrize(
+    "role", ["", "{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"]
+)
+def test_a_template_that_wants_contents_in_parts_gets_them(parts, role):
+    rendered = render(
+        f"{{% for m in messages %}}{role}[{{{{ m.role }}}}]{parts}{{% endfor %}}", CHAT
+    )
+    assert "Hi[assistant]  Hello  [user]Bye" in rendered.text
+    assert "Be brief." in rendered.text
+
+
+def test_a_template_that_writes_what_was_said_in_its_own_way_is_rendered_as_it_is():
+    rendered = render(
+        "{% for m in messages %}[{{ m.role }}]{{ m.content | upper }}{% endfor %}", CHAT
+    )
+    assert rendered.text == "[system]BE BRIEF.[user]HI[assistant]  HELLO  [user]BYE"
+    assert not rendered.notes
+
+
+def test_a_template_that_never_ends_is_stopped_by_processor_time(renderer):
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    with pytest.raises(SternaError, match="more than 1 seconds of processor time"):
+        render(endless, CHAT, renderer=renderer)
+
+
 def test_a_template_that_refuses_says_why():
     with pytest.raises(SternaError, match="turns must alternate") as error:
         render("{{ raise_exception('turns must alternate') }}", CHAT[1:])
@@ -99,7 +131,6 @@ def test_contents_in_parts_are_joined():
 @pytest.mark.parametrize(
     "template",
     [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         "{{ 'A' * 10**9 }}",
         "{{ 9 ** (9 ** 9) }}",
         "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
@@ -114,11 +145,9 @@ def test_contents_in_parts_are_joined():
     ],
 )
 def test_hostile_templates_are_refused_and_the_next_one_works(renderer, template):
-    start = time.monotonic()
     with pytest.raises(SternaError) as error:
         render(template, CHAT, renderer=renderer)
     assert error.value.kind == "template_failed"
-    assert time.monotonic() - start < 30
     assert render(LOOP, CHAT[1:2], renderer=renderer).text == "[user]Hi"
 
 
