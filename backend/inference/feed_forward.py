@@ -64,7 +64,7 @@ class FeedForward:
         shared = self._shared_matrices(p, e)
 
         # x += sum of weight_i * Wdown_i (act(Wgate_i n) * Wup_i n), weights the softmax of the router
-        b.norm(p + "ffn_norm.weight", [router, gate[0], up[0], *shared[:3]])
+        b.norm(p + "ffn_norm.weight", [router, gate[0], up[0], *shared[:-1]])
         b.linear([router], [self._logits])
         if shared:
             wide, up_buffer, share = self._shared

@@ -11,12 +11,13 @@ from pathlib import Path
 from backend import mixes, quants
 from backend.gguf.card import describe
 from backend.gguf.converting.checkpoint import find_files, list_tensors
-from backend.gguf.converting.documents import Config, bad_checkpoint
+from backend.gguf.converting.documents import Config
 from backend.gguf.converting.families import Family, read_config
 from backend.gguf.converting.numbers import hyper_parameters
 from backend.gguf.converting.tensors import Made as Tensor
 from backend.gguf.converting.tensors import Translation
 from backend.gguf.converting.vocabulary import template_keys, tokenizer_keys
+from backend.gguf.converting.whole import check_whole
 from backend.gguf.file import open_gguf
 from backend.gguf.file_rows import Files
 from backend.gguf.quantising import QUANTISATION_VERSION, Made, known
@@ -88,8 +89,7 @@ def open_checkpoint(folder: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     stored = list_tensors(paths)
     with Files(paths) as files:
         tensors = {t.name: t for t in Translation(family, config, stored, files).tensors()}
-        if _TABLE not in tensors:
-            raise bad_checkpoint("it has no table of token embeddings")
+        check_whole(tensors, config)
         keys: dict[str, Plain | Sequence[Plain]] = {
             **_general(folder, family),
             **hyper_parameters(family, config),
@@ -154,11 +154,18 @@ def _types(checkpoint: Checkpoint, quant: str | None) -> tuple[dict[str, str], s
     shapes = {name: mixes.Tensor(tensor.shape) for name, tensor in tensors.items()}
     if quant is not None:
         return mixes.plan(quant, checkpoint.traits, shapes), quant
-    base = _DTYPES.get(tensors[_TABLE].dtype, "F32")
-    types = mixes.plan(base, checkpoint.traits, shapes)
+    base = _own_type(tensors[_TABLE])
+    types = {
+        name: _own_type(tensors[name]) if type_ == base and not tensors[name].ternary else type_
+        for name, type_ in mixes.plan(base, checkpoint.traits, shapes).items()
+    }
     block = quants.type_named(_TERNARY).block_size
     ternary = [n for n, t in tensors.items() if t.ternary and t.shape[0] % block == 0]
     return types | dict.fromkeys(ternary, _TERNARY), _TERNARY if ternary else base
+
+
+def _own_type(tensor: Tensor) -> str:
+    return _DTYPES.get(tensor.dtype, "F32")
 
 
 def _general(folder: Path, family: Family) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ from backend.gguf.converting.documents import Config, bad_checkpoint
 from backend.gguf.converting.families import Family
 
 Value = bool | int | float | str | list[bool]
+_PERIODS = ("sliding_window_pattern", "_sliding_window_pattern")
 
 
 def hyper_parameters(family: Family, config: Config) -> dict[str, Value]:
@@ -75,15 +76,18 @@ def rope_kind(rope: Config) -> str:
     return "longrope" if kind == "su" else kind
 
 
-def rope_width(config: Config) -> int:
+def rope_width(family: Family, config: Config) -> int:
     """Return the values of a head that are rotated."""
-    return round(head_width(config) * rope_config(config).number("partial_rotary_factor", 1.0))
+    share = rope_config(config).number("partial_rotary_factor", 1.0) if family.partial else 1.0
+    return round(head_width(config) * share)
 
 
 def _rope(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
     rope = rope_config(config)
     kind, factor = rope_kind(rope), rope.number("factor", 1.0)
-    yield "rope.dimension_count", rope_width(config)
+    if not rope.flag("truncate", True):
+        kind = f"{kind}, not truncated"  # a GGUF header has no word for it
+    yield "rope.dimension_count", rope_width(family, config)
     yield "rope.freq_base", rope.number("rope_theta", 10000.0)
     if kind == "linear":
         yield "rope.scaling.type", "linear"
@@ -92,9 +96,9 @@ def _rope(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
         yield "rope.scaling.type", "yarn"
         yield "rope.scaling.factor", factor
         yield "rope.scaling.original_context_length", _original(config, rope)
-        if rope.has("attention_factor"):  # the file's factor goes on top of the formula's
-            usual = 0.1 * math.log(max(factor, 1.0)) + 1
-            yield "rope.scaling.attn_factor", rope.number("attention_factor") / usual
+        wanted, usual = _yarn_attention(rope, factor), _yarn_attention(Config({}), factor)
+        if wanted != usual:  # the file's factor goes on top of the formula's
+            yield "rope.scaling.attn_factor", wanted / usual
         for beta in ("beta_fast", "beta_slow"):
             if rope.has(beta):
                 yield f"rope.scaling.yarn_{beta}", rope.number(beta)
@@ -106,7 +110,7 @@ def _rope(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
             math.sqrt(1 + math.log(stretch) / math.log(original)) if stretch > 1 < original else 1.0
         )
         yield "rope.scaling.attn_factor", rope.number("attention_factor", usual)
-    elif kind not in ("default", "llama3"):
+    elif kind not in ("default", "llama3", "dynamic"):  # dynamic: only beyond the trained context
         raise SternaError(
             "unsupported_arch",
             f"Its RoPE is stretched in the manner {kind!r}, which Sterna does not know.",
@@ -118,15 +122,27 @@ def _rope(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
         yield "rope.freq_base_swa", local_base
 
 
+def _yarn_attention(rope: Config, factor: float) -> float:
+    """Return what sine and cosine are multiplied by (YaRN, Peng et al. 2023), or what the config says."""
+
+    def size(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
+
+    if rope.has("attention_factor"):
+        return rope.number("attention_factor")
+    whole, part = rope.number("mscale", 0.0), rope.number("mscale_all_dim", 0.0)
+    return size(whole) / size(part) if whole and part else size(1.0)
+
+
 def _original(config: Config, rope: Config) -> int:
     return rope.integer(
         "original_max_position_embeddings", config.integer("max_position_embeddings")
     )
 
 
-def rope_factors(config: Config) -> dict[str, npt.NDArray[np.float32]]:
+def rope_factors(family: Family, config: Config) -> dict[str, npt.NDArray[np.float32]]:
     """Return tensors of factors that the angles are divided by: Llama 3's, or LongRoPE's two."""
-    rope, width = rope_config(config), rope_width(config)
+    rope, width = rope_config(config), rope_width(family, config)
     kind = rope_kind(rope)
     if kind == "llama3":
         return {"rope_freqs.weight": _llama3(rope, width)}
@@ -161,33 +177,39 @@ def _windows(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
     window = config.integer("sliding_window", 0)
     if not window or not config.flag("use_sliding_window", True):
         return
-    layers = config.strings("layer_types")
-    slides = [kind == "sliding_attention" for kind in layers]
-    if layers and not any(slides):
+    slides = _sliding(family, config)
+    if slides and not any(slides):
         return
     yield "attention.sliding_window", window
     if slides and not all(slides):
         yield "attention.sliding_window_pattern", slides
-    elif not slides and config.has("sliding_window_pattern"):
-        yield "attention.sliding_window_pattern", config.integer("sliding_window_pattern")
+    period = next((k for k in _PERIODS if config.has(k)), None)
+    if not slides and period:
+        yield "attention.sliding_window_pattern", config.integer(period)
+
+
+def _sliding(family: Family, config: Config) -> list[bool]:
+    """Return which layers have the window, where the config says it; older ones of Qwen in other words."""
+    kinds, count = config.strings("layer_types"), config.integer("num_hidden_layers")
+    most = config.integer("max_window_layers", 28)
+    if kinds or family.arch not in ("qwen2", "qwen3", "qwen2moe"):
+        return [kind == "sliding_attention" for kind in kinds]
+    if family.arch == "qwen2moe":
+        return [i % 2 == 0 and i < most for i in range(count)]
+    return [i >= most for i in range(count)]
 
 
 def _experts(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
     count = config.integer("num_local_experts", config.integer("num_experts", 0))
     if not count:
         return
-    if config.integer("decoder_sparse_step", 1) != 1 or config.values.get("mlp_only_layers"):
-        raise SternaError(
-            "unsupported_arch",
-            "Some layers of this model have experts and some have none, which Sterna does not convert.",
-            "llama.cpp's convert_hf_to_gguf.py may know it.",
-        )
     yield "expert_count", count
     yield "expert_used_count", config.integer("num_experts_per_tok", 2)
     if config.has("moe_intermediate_size"):
         yield "expert_feed_forward_length", config.integer("moe_intermediate_size")
-    if config.integer("shared_expert_intermediate_size", 0):
-        yield "expert_shared_feed_forward_length", config.integer("shared_expert_intermediate_size")
+    shared = config.integer("shared_expert_intermediate_size", 0)
+    if shared := config.integer("shared_intermediate_size", shared):
+        yield "expert_shared_feed_forward_length", shared
     if config.has("norm_topk_prob"):
         yield "expert_weights_norm", config.flag("norm_topk_prob")
 
@@ -201,7 +223,8 @@ def _scales(family: Family, config: Config) -> Iterator[tuple[str, Value]]:
         ("attention_multiplier", "attention.scale"),
         ("logits_scaling", "logit_scale"),
     ):
-        if config.has(key):
+        # Gemma 3 has the key of Gemma 2's cap of scores, and does not use it.
+        if config.has(key) and (family.arch, key) != ("gemma3", "attn_logit_softcapping"):
             yield name, config.number(key)
     if config.has("query_pre_attn_scalar"):
         scalar = config.number("query_pre_attn_scalar")

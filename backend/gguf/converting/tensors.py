@@ -24,9 +24,14 @@ _EXPERT = re.compile(r"(.*\.experts)\.(\d+)\.(.+)\.weight")
 _FUSED_EXPERTS = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)")
 _FUSED_NAMES = {"input_linear.weight": "gate_up_proj", "output_linear.weight": "down_proj"}
 _GRANITE_EXPERTS = re.compile(rf"(.*\.block_sparse_moe)\.({'|'.join(_FUSED_NAMES)})")
+_GRANITE_SHARED = re.compile(rf"(.*\.shared_mlp)\.({'|'.join(_FUSED_NAMES)})")
 _LINEAR = re.compile(r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.weight$")
-# Names of transformers' BitNet, which the package does not have.
-_MORE_NAMES = {"self_attn.attn_sub_norm": "attn_sub_norm", "mlp.ffn_sub_norm": "ffn_sub_norm"}
+# Names that the package does not have: of transformers' BitNet, and of layers without experts among
+# others that have some.
+_MORE_NAMES = {
+    "self_attn.attn_sub_norm": "attn_sub_norm", "mlp.ffn_sub_norm": "ffn_sub_norm",
+    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+}  # fmt: skip
 _SCALE = ".weight_scale"
 
 
@@ -69,7 +74,7 @@ class Translation:
         """Return the tensors of the file, in order; raises SternaError."""
         made = [
             Made(name, values.shape, Constant(values), "F32")
-            for name, values in rope_factors(self._config).items()
+            for name, values in rope_factors(self._family, self._config).items()
         ]
         experts: dict[tuple[str, str], dict[int, Stored]] = {}
         for name, stored in self._stored.items():
@@ -85,6 +90,9 @@ class Translation:
                 made += self._fused(match[1], match[2], stored)
             elif match := _GRANITE_EXPERTS.fullmatch(plain):
                 made += self._fused(f"{match[1]}.experts", _FUSED_NAMES[match[2]], stored)
+            elif match := _GRANITE_SHARED.fullmatch(plain):
+                stem = match[1].replace("shared_mlp", "mlp.shared_expert")
+                made += self._fused(stem, _FUSED_NAMES[match[2]], stored, dimensions=2)
             elif not self._is_tied_head(plain):
                 made.append(self._single(plain, stored))
         made += [self._stacked(*key, found) for key, found in experts.items()]
@@ -168,21 +176,22 @@ class Translation:
             first.dtype,
         )
 
-    def _fused(self, stem: str, part: str, stored: Stored) -> list[Made]:
-        """Experts that the checkpoint keeps in one tensor, [experts, rows, cols], gate above up."""
-        if len(stored.shape) != 3 or (part == "gate_up_proj" and stored.shape[1] % 2):
+    def _fused(self, stem: str, part: str, stored: Stored, dimensions: int = 3) -> list[Made]:
+        """Gate above up in one tensor, [rows, cols], of all experts [experts, rows, cols]; or what is beside it."""
+        fits = len(stored.shape) == dimensions
+        if not fits or (part == "gate_up_proj" and stored.shape[-2] % 2):
             raise bad_checkpoint(f"{stored.name[:80]} has the shape {list(stored.shape)}")
-        count, whole, cols = stored.shape
+        *count, whole, cols = stored.shape
         rows = StoredRows(self._files, stored)
         stem = stem.replace("block_sparse_moe", "mlp")
         if part == "down_proj":
             name = self._name(f"{stem}.down_proj.weight")
-            return [Made(name, (cols, whole, count), rows, stored.dtype)]
+            return [Made(name, (cols, whole, *count), rows, stored.dtype)]
         half = whole // 2
         return [
             Made(
                 self._name(f"{stem}.{name}.weight"),
-                (cols, half, count),
+                (cols, half, *count),
                 Band(rows, start, half, whole),
                 stored.dtype,
             )
