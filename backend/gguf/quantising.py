@@ -125,8 +125,9 @@ def check(
 ) -> None:
     """Raise the SternaError that `quantise` would begin with: for work that must be done before it."""
     with open_gguf(source) as file:
-        _checked(file, known(quant), Path(out), False, requantise)
-    check_place(Path(out), 0)
+        blueprints = _checked(file, known(quant), Path(out), False, requantise)
+        metadata = _metadata(file, known(quant), None)
+        check_place(Path(out), writing.planned_bytes(metadata, blueprints, file.alignment))
 
 
 def _checked(

@@ -283,19 +283,7 @@ class Model:
         running = self._prefill(prompt, keep) if limit else True
         try:
             while running and made < limit:
-                window = np.asarray(
-                    recent[-s.repeat_window :] if s.repeat_window else [], dtype=np.int32
-                )
-                token, logprob = self._engine.sample(
-                    self._graph.logits,
-                    s.temperature,
-                    s.top_k,
-                    s.top_p,
-                    s.min_p,
-                    s.repeat_penalty,
-                    window,
-                    state,
-                )
+                token, logprob = self._choose(s, recent, state)
                 made += 1
                 if made == 1:
                     first_at = time.perf_counter()
@@ -329,6 +317,23 @@ class Model:
                 seed=seed,
             )
             self.on_report(self.last)
+
+    def _choose(
+        self, s: Sampling, recent: list[int], state: npt.NDArray[np.uint64]
+    ) -> tuple[int, float]:
+        """Draw a token from the last logits; `state` of the random numbers moves on."""
+        window = np.asarray(recent[-s.repeat_window :] if s.repeat_window else [], dtype=np.int32)
+        token, logprob = self._engine.sample(
+            self._graph.logits,
+            s.temperature,
+            s.top_k,
+            s.top_p,
+            s.min_p,
+            s.repeat_penalty,
+            window,
+            state,
+        )
+        return token, logprob
 
     def _step(self, token: int) -> bool:
         one = np.array([token], dtype=np.int32)

@@ -1,5 +1,6 @@
 """The command line's contract: results, errors, exit codes, JSON."""
 
+import io
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from ggufs import tiny_llama
 from tiny_adapters import write_adapter
 
 from backend import paths
+from backend.gguf import open_gguf
 from tui.cli import main
 
 
@@ -154,6 +156,29 @@ def test_adapters_beside_the_model(capsys, model, tmp_path):
     status, data = result(capsys, *ask, "--adapter", other)
     assert status == 1
     assert data["error"]["kind"] == "wrong_adapter"
+
+
+def test_a_chat_changes_its_adapters_as_it_goes(capsys, monkeypatch, model, tmp_path):
+    rng = np.random.default_rng(0)
+    with open_gguf(model) as file:
+        rows = file.tensors["output.weight"].shape[1]
+        width = file.tensors["output.weight"].shape[0]
+    halves = {
+        "output.weight.lora_a": rng.standard_normal((2, width)).astype(np.float32),
+        "output.weight.lora_b": rng.standard_normal((rows, 2)).astype(np.float32),
+    }
+    file = write_adapter(tmp_path / "an odd name.gguf", "llama", halves, 2)
+    said = ["abc", f"/adapter '{file}':0.5 '{file}'", "/new", "abc", "/adapter gone.gguf", "/adapter 'un",
+            "/adapter none", "/new", "abc", "/adapter"]  # fmt: skip
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(said) + "\n"))
+    assert main(["run", str(model), "-n", "8", "--temp", "0"]) == 0
+    captured = capsys.readouterr()
+    first, adapted, again = captured.out.split("\n")[:3]
+    assert first == again != adapted
+    told = [line for line in captured.err.splitlines() if line.startswith("adapters:")]
+    both = "adapters: an odd name.gguf at 0.5, an odd name.gguf at 1"
+    assert told == [both, both, both, "adapters: none", "adapters: none"]
+    assert "gone.gguf" in captured.err
 
 
 def test_bench_by_the_contract(capsys, model):

@@ -1,5 +1,7 @@
 """`sterna run MODEL`: chat in the plain terminal, or answer once with -p."""
 
+import os
+import shlex
 import signal
 import sys
 import time
@@ -12,7 +14,7 @@ from typing import Any
 from backend import settings as configuration
 from backend.errors import SternaError
 from backend.inference import GenerationReport, Model, Sampling, encode_conversation
-from backend.text import StreamCleaner
+from backend.text import StreamCleaner, clean
 from tui.commands import model_options, output
 
 
@@ -101,10 +103,43 @@ def _data(
     }
 
 
+def _words(line: str) -> list[str]:
+    """Cut a line as a shell does; one that cannot be cut so is one word."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = [line]
+    return [os.path.expanduser(word) for word in words]  # noqa: PTH111 - FILE:SCALE is no path
+
+
+def _adapt(model: Model, words: list[str]) -> None:
+    """Run with the adapters that are named, `FILE[:SCALE]` each, none at all, or tell which are in use."""
+    try:
+        if words:
+            model.set_adapters([] if words == ["none"] else words)
+    except SternaError as error:
+        output.note(f"{error.message} {error.hint}")
+    used = [f"{clean(path.name)} at {scale:g}" for path, scale in model.adapters]
+    output.note(f"adapters: {', '.join(used) or 'none'}")
+
+
+def _told(asked: str, model: Model, messages: list[dict[str, str]]) -> bool:
+    """Do what a line that begins with / says; false where it is a line for the model."""
+    word, _, rest = asked.strip().partition(" ")
+    if word == "/new":
+        messages[:] = [message for message in messages if message["role"] == "system"]
+    elif word == "/adapter":
+        _adapt(model, _words(rest))
+    else:
+        return not word
+    return True
+
+
 def _chat(args: Namespace, model: Model, sampling: Sampling) -> int:
     messages = [{"role": "system", "content": args.system}] if args.system else []
     output.note(
-        f"{model.card.name} · context {model.context} · /new forgets, /quit or Ctrl-D ends, Ctrl-C stops"
+        f"{model.card.name} · context {model.context} · /new forgets, /adapter FILE[:SCALE] changes what "
+        "it runs with, /quit or Ctrl-D ends, Ctrl-C stops"
     )
     while True:
         try:
@@ -113,10 +148,7 @@ def _chat(args: Namespace, model: Model, sampling: Sampling) -> int:
             return 0
         if asked.strip() in ("/quit", "/exit"):
             return 0
-        if asked.strip() == "/new":
-            del messages[1 if args.system else 0 :]
-            continue
-        if not asked.strip():
+        if _told(asked, model, messages):
             continue
         messages.append({"role": "user", "content": asked})
         try:
