@@ -156,14 +156,17 @@ def target(name: str, quant: str) -> Path:
     return found
 
 
-def making(model: LibraryModel, name: str, offer: Offer, quant: str, out: Path) -> Job:
-    """Return the job that makes the file."""
+def making(
+    model: LibraryModel, name: str, offer: Offer, quant: str, out: Path, weigh: Path | None = None
+) -> Job:
+    """Return the job that makes the file; `weigh`: a text or importance matrix to weigh errors by."""
     if model.kind == "checkpoint":
         own = [] if quant == offer.quant else ["--quant", quant]
         arguments = ["convert", str(model.path), str(out), *own]
     else:
         again = ["--requantize"] if offer.lossy else []
-        arguments = ["quantize", str(model.path), quant, str(out), *again]
+        by = ["--imatrix", str(weigh)] if weigh else []
+        arguments = ["quantize", str(model.path), quant, str(out), *again, *by]
     return Job(f"making {name} {quant}", arguments)
 
 

@@ -59,6 +59,11 @@ class Copy(msgspec.Struct, frozen=True):
     origin: str = ""
     connected: bool = True
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a checkpoint, whose path is that of a folder."""
+        return bool(self.files) and str(self.path) != self.files[0].path
+
 
 @dataclass(frozen=True, slots=True)
 class LibraryModel:

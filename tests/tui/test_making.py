@@ -1,6 +1,7 @@
 """Files made of models from the app, and models judged: real verbs in real processes."""
 
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -18,6 +19,7 @@ from backend.gguf import describe, open_gguf
 from backend.offers import of_file
 from tui import making
 from tui.panes.library_table import LibraryTable
+from tui.screens.ask import AskScreen
 from tui.screens.make import Choices, JobScreen, MakeScreen
 from tui.widgets.job_line import JobLine
 
@@ -219,6 +221,51 @@ async def test_a_checkpoint_becomes_a_file(app, home, tmp_path, size):
     with open_gguf(paths.models_dir() / "Tiny-1B-BF16.gguf") as file:
         assert describe(file).quant == "BF16"
         assert file.string("general.name") == "Tiny-1B"
+
+
+async def test_a_checkpoint_in_a_folder_of_ones_own_is_made_a_file_or_trained(app, home, tmp_path):
+    folder = checkpoint(tmp_path / "made", dtype="bfloat16").folder
+    own = paths.models_dir() / "mine" / "tiny"
+    shutil.copytree(folder, own)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot, own.name)
+        await pilot.press("c")
+        await wait_until(pilot, lambda: "becomes a GGUF file first" in told(app))
+        await offered(pilot)
+        assert "weigh" not in str(app.screen.query(".keys").first(Static).content)
+        await pilot.press("i", "enter")  # nothing is asked: there is nothing to collect
+        await made(pilot, "tiny-BF16.gguf")
+        await listed(pilot, own.name)
+        await pilot.press("t")
+        await wait_until(pilot, lambda: app.current_mode == "train")
+        await wait_until(pilot, lambda: app.screen.draft.recipe.base.model == str(own))
+        await wait_until(pilot, lambda: app.screen.draft.shape is not None)
+        assert app.screen.draft.base_error is None
+
+
+async def test_bits_go_where_a_text_needs_them(app, plain, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text(TEXT)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot, plain.name)
+        await offered(pilot)
+        await pilot.press("i")
+        await wait_until(pilot, lambda: isinstance(app.screen, AskScreen))
+        app.screen.query_one(Input).value = "/nowhere"
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "There is no file /nowhere" in told(app))
+        await pilot.press("i")
+        await wait_until(pilot, lambda: isinstance(app.screen, AskScreen))
+        app.screen.query_one(Input).value = str(text)
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: isinstance(app.screen, MakeScreen))
+        facts = app.screen.query_one("#facts", Static)
+        await wait_until(pilot, lambda: "where mine.txt needs them" in str(facts.content))
+        assert app.screen.query_one("#make").region.bottom <= 24
+        await pilot.press("enter")
+        await made(pilot, "tern-Q5_K_M.gguf")
+    with open_gguf(paths.models_dir() / "tern-Q5_K_M.gguf") as file:
+        assert file.string("quantize.imatrix.dataset") == "mine.txt"
 
 
 async def test_what_cannot_be_made_smaller_is_told(app, shelf):

@@ -6,8 +6,9 @@ from textual.app import App
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownFence
 
+from backend.text import clean
 from tui.widgets.open_text import OpenText
-from tui.widgets.streamed import Streamed
+from tui.widgets.streamed import Streamed, parser
 
 CODE = "\n".join(f"line_{number} = {number}" for number in range(100))
 
@@ -89,3 +90,28 @@ async def test_control_characters_markup_and_html_are_text(host):
     assert "\x07" not in shown
     for part in ("[/nope]", "[@click=app.quit]x[/]", "<b>bold</b>", "<think>"):
         assert part in shown
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["a &#8238;b", "# &#27;[31m", "- &rlm;x", "> &#x9b;", "| &#8234; |\n|---|\n| &#8297; |",
+     "```&#8238;\ncode\n```", "![&#8238;](x)", "[a](x '&#8238;')", "**&#8206;** and `&#8238;`"],
+)  # fmt: skip
+async def test_entities_never_become_what_a_terminal_obeys(host, written):
+    pilot, reply = host
+    reply.push(written)
+    await reply.finish()
+    await pilot.pause()
+    shown = "".join(
+        segment.text for strip in pilot.app.screen._compositor.render_strips() for segment in strip
+    )
+    assert shown == clean(shown)
+    for token in tokens(parser().parse(written)):
+        words = [token.content, token.info, *map(str, token.attrs.values())]
+        assert words == [clean(word, newlines=True) for word in words]
+
+
+def tokens(found):
+    for token in found:
+        yield token
+        yield from tokens(token.children or ())

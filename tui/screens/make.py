@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -22,6 +23,7 @@ from backend.text import clean
 from backend.units import human_bytes
 from tui import making, words
 from tui.making import Job
+from tui.screens.ask import AskScreen
 from tui.telling import tell_failed
 from tui.widgets.job_line import described
 
@@ -31,7 +33,11 @@ if TYPE_CHECKING:
 
 HEADINGS = "QUANT        SIZE  SHARE  LOSS (perplexity, published for an 8B)"
 AGAIN = "! Quantised already: losses add up. Better begin from F16 or BF16."
-REST = 15  # lines of the screen that are no choices
+WEIGH = (
+    "A text of your own kind, or an importance matrix: bits go where it needs them. "
+    "An empty answer takes it back."
+)
+REST = 16  # lines of the screen that are no choices
 EVERY = 0.2  # seconds between two looks at a job
 
 
@@ -51,12 +57,22 @@ class Choices(OptionList):
     ]
 
 
-class MakeScreen(ModalScreen["tuple[Offer, Choice] | None"]):
-    """Returns what can be made and the choice, `None` for none."""
+@dataclass(frozen=True)
+class Chosen:
+    """What shall be made. `weigh`: the text or importance matrix that tells where bits are needed."""
+
+    offer: Offer
+    choice: Choice
+    weigh: Path | None
+
+
+class MakeScreen(ModalScreen["Chosen | None"]):
+    """Returns what shall be made, `None` for nothing."""
 
     CSS_PATH = "make.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "leave it", key_display="esc", id="make.leave")
+        Binding("i", "weigh", "weigh by a text", id="make.weigh"),
+        Binding("escape,q", "dismiss(None)", "leave it", key_display="esc", id="make.leave"),
     ]
 
     def __init__(self, model: LibraryModel, name: str) -> None:
@@ -64,6 +80,7 @@ class MakeScreen(ModalScreen["tuple[Offer, Choice] | None"]):
         self._model = model
         self._called = name
         self._offer: Offer | None = None
+        self._weigh: Path | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="make"):
@@ -72,7 +89,16 @@ class MakeScreen(ModalScreen["tuple[Offer, Choice] | None"]):
             yield Static(HEADINGS, markup=False, id="headings")
             yield Choices(markup=False, compact=True)
             yield Static(markup=False, id="about")
-            yield Static("⏎ make it   esc leave it", markup=False, classes="keys")
+            weigh = "   i weigh by a text" if self._can_weigh else ""
+            yield Static(f"⏎ make it{weigh}   esc leave it", markup=False, classes="keys")
+
+    @property
+    def _can_weigh(self) -> bool:
+        return self._model.kind == "model"  # a checkpoint is not run, so nothing can be collected
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Weigh only what can be weighed."""
+        return action != "weigh" or self._can_weigh
 
     def on_mount(self) -> None:
         self._show_choices(False)
@@ -103,7 +129,7 @@ class MakeScreen(ModalScreen["tuple[Offer, Choice] | None"]):
     def _offered(self, message: Offered) -> None:
         message.stop()
         self._offer = offer = message.offer
-        self.query_one("#facts", Static).update(_facts(offer))
+        self._tell_facts()
         choices = self.query_one(Choices)
         choices.set_options(Option(_row(choice, offer)) for choice in offer.choices)
         self._show_choices(bool(offer.choices))
@@ -125,15 +151,38 @@ class MakeScreen(ModalScreen["tuple[Offer, Choice] | None"]):
     def _selected(self, message: OptionList.OptionSelected) -> None:
         message.stop()
         if self._offer is not None:
-            self.dismiss((self._offer, self._offer.choices[message.option_index]))
+            choice = self._offer.choices[message.option_index]
+            self.dismiss(Chosen(self._offer, choice, self._weigh))
+
+    def action_weigh(self) -> None:
+        """Ask for the text, or the matrix, that tells which weights matter."""
+
+        def given(said: str | None) -> None:
+            if said is None:
+                return
+            path = Path(said).expanduser() if said else None
+            if path is not None and not path.is_file():
+                self.notify(f"There is no file {clean(said)}.", severity="warning", markup=False)
+                return
+            self._weigh = path
+            self._tell_facts()
+
+        now = str(self._weigh) if self._weigh else ""
+        self.app.push_screen(AskScreen(WEIGH, now, empty=True), given)
+
+    def _tell_facts(self) -> None:
+        if self._offer is not None:
+            self.query_one("#facts", Static).update(_facts(self._offer, self._weigh))
 
 
-def _facts(offer: Offer) -> str:
+def _facts(offer: Offer, weigh: Path | None) -> str:
     folder = words.short_path(paths.models_dir())
     lines = [
         f"Now {clean(offer.quant)}, {human_bytes(offer.bytes)}.",
         f"Goes to {folder} ({human_bytes(_free())} free).",
     ]
+    if weigh is not None:
+        lines.append(f"Bits go where {clean(weigh.name)} needs them; a text is read first.")
     return "\n".join([*lines, AGAIN] if offer.lossy else lines)
 
 

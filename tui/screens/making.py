@@ -24,7 +24,7 @@ from tui.widgets.job_line import JobLine
 
 if TYPE_CHECKING:
     from backend.library import LibraryModel
-    from backend.offers import Choice, Offer
+    from tui.screens.make import Chosen
 
 KEYS: list[BindingType] = [
     Binding(
@@ -102,18 +102,19 @@ class MakingScreen(CaringScreen):
 
         name = columns.short_name(model)
 
-        def chosen(made: tuple[Offer, Choice] | None) -> None:
+        def chosen(made: Chosen | None) -> None:
             if made is not None:
-                self._make(model, name, *made)
+                self._make(model, name, made)
 
         self.app.push_screen(MakeScreen(model, name), chosen)
 
-    def _make(self, model: LibraryModel, name: str, offer: Offer, choice: Choice) -> None:
+    def _make(self, model: LibraryModel, name: str, made: Chosen) -> None:
         from tui.telling import telling
 
         with telling(self):
-            out = making.target(name, choice.quant.name)
-            self._begin(making.making(model, name, offer, choice.quant.name, out))
+            quant = made.choice.quant.name
+            out = making.target(name, quant)
+            self._begin(making.making(model, name, made.offer, quant, out, made.weigh))
 
     def action_judge(self) -> None:
         """Ask for a text and measure the chosen model by it; or show the job that runs."""

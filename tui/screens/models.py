@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SORTS = ("used", "name", "size", "params", "context", "quant", "arch", "store", "favourite")
 WELCOME = "Welcome to Sterna. This small model came with it: press c to chat."
+CHECKPOINT = "A checkpoint becomes a GGUF file first (z); t trains on it as it is."
 CARD_DELAY = 0.12  # seconds the cursor rests on a row before its file is opened
 
 
@@ -243,6 +244,8 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
             self.notify(clean(model.error), severity="warning", markup=False)
         elif model.kind == "adapter":
             put_beside(self, model, self._library.models)
+        elif model.kind == "checkpoint":
+            self.notify(CHECKPOINT, markup=False)
         elif model.kind != "model":
             kind = clean(model.kind)
             self.notify(f"This file is no model but of the kind “{kind}”.", markup=False)
@@ -252,7 +255,8 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
     def action_train(self) -> None:
         """Put a fine-tune of the model under the cursor together."""
         model = self.query_one(LibraryTable).chosen
-        if model is None or model.error is not None or model.kind != "model":
+        usable = model is not None and model.error is None and model.kind in ("model", "checkpoint")
+        if model is None or not usable:
             self.notify("Put the cursor on a model that can be used.", markup=False)
         else:
             self.post_message(TrainWanted(model))

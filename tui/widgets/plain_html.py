@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from backend.text import clean
+from tui.widgets.clean_markdown import cleaning
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -32,12 +33,12 @@ def words(text: str) -> str:
 
 
 def parser() -> MarkdownIt:
-    """Return the parser: what it makes of entities is cleaned, too, as `&#8238;` turns text around."""
+    """Return the parser."""
     from markdown_it import MarkdownIt
 
     made = MarkdownIt("gfm-like", {"html": True, "linkify": False})
     made.core.ruler.push("plain_html", _plain)
-    return made
+    return cleaning(made)
 
 
 def _plain(state: StateCore) -> None:
@@ -57,8 +58,6 @@ def _block(token: Token) -> Iterator[Token]:
         return
     if token.children is not None:
         token.children = [made for child in token.children for made in _inline(child)]
-    elif token.content:
-        token.content = clean(token.content, newlines=True)
     yield token
 
 
@@ -80,5 +79,4 @@ def _inline(token: Token) -> Iterator[Token]:
         elif text := words(token.content):
             yield Token("text", "", 0, content=text)
         return
-    token.content = clean(token.content)
     yield token

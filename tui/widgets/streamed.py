@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from backend.text import StreamCleaner, clean
+from tui.widgets.clean_markdown import cleaning
 from tui.widgets.fences import FenceTracker
 from tui.widgets.open_text import OpenText
 from tui.widgets.steady import SteadyMarkdown
@@ -24,7 +25,7 @@ def parser() -> MarkdownIt:
     """Return the parser for a model's words: HTML is text like any other, never dropped."""
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("gfm-like", {"html": False, "linkify": False})
+    return cleaning(MarkdownIt("gfm-like", {"html": False, "linkify": False}))
 
 
 class Streamed(Vertical):

@@ -8,7 +8,15 @@ from backend import paths
 from backend.errors import SternaError
 from backend.library.files import LINKING, grouped, is_model, look_at, walk
 from backend.library.model import Copy, Found
-from backend.library.stores.store import Belongings, Leftover, Store, is_settled, leftover
+from backend.library.stores.checkpoints import belonging_to, weights_of
+from backend.library.stores.store import (
+    Belongings,
+    Leftover,
+    Store,
+    is_settled,
+    leftover,
+    names_in,
+)
 from backend.settings import Settings
 
 _PARTIAL = re.compile(
@@ -18,15 +26,35 @@ _PARTIAL = re.compile(
 
 
 def plain_models(store: str, root: str, *, named: bool = False) -> Iterator[Found]:
-    """Yield the models below a folder; with `named`, called by their path in it."""
-    for _where, files in walk(root):
-        paths_by_name = {entry.name: entry.path for entry in files if is_model(entry.name)}
-        for names in grouped(list(paths_by_name)):
-            looked = [look_at(paths_by_name[name]) for name in names]
+    """Yield the models and checkpoints below a folder; with `named`, called by their path in it."""
+    for where, files in walk(root):
+        by_name = {entry.name: entry.path for entry in files}
+        found = [(by_name[n[0]], n) for n in grouped([name for name in by_name if is_model(name)])]
+        if weights := weights_of(by_name):
+            found.append((where, weights))
+        for path, names in found:
+            looked = [look_at(by_name[name]) for name in names]
             parts = tuple(file for file in looked if file is not None)
             if parts:
-                name = parts[0].path[len(root) :].lstrip("/") if named else ""
-                yield Found(parts[0].path, store, root, parts, name)
+                path = path if path == where else parts[0].path
+                yield Found(
+                    path, store, root, parts, path[len(root) :].lstrip("/") if named else ""
+                )
+
+
+def plain_belongings(copies: Sequence[Copy]) -> Belongings:
+    """Return the files of these copies; of a checkpoint its whole folder, where nothing else is in it."""
+    gone: list[str] = []
+    for copy in copies:
+        if not copy.is_folder:
+            gone += [file.path for file in copy.files]
+            continue
+        folder = str(copy.path)
+        names = names_in(folder)
+        parts = belonging_to(names)
+        whole = len(parts) == len(names) and folder != copy.root
+        gone += [folder] if whole else [f"{folder}/{name}" for name in parts]
+    return Belongings(tuple(gone))
 
 
 def plain_leftovers(store: Store, root: str) -> Iterator[Leftover]:
@@ -75,6 +103,10 @@ class Own(Store):
         """Yield the models in it."""
         return plain_models(self.name, root)
 
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return the files, or the folders of checkpoints."""
+        return plain_belongings(copies)
+
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished files."""
         return plain_leftovers(self, root)
@@ -92,6 +124,10 @@ class Folders(Store):
     def models(self, root: str) -> Iterator[Found]:
         """Yield the models below one."""
         return plain_models(self.name, root)
+
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return the files, or the folders of checkpoints."""
+        return plain_belongings(copies)
 
     def leftovers(self, root: str) -> Iterator[Leftover]:
         """Yield unfinished files."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backend.library.files import entries
 from backend.library.model import Copy, Found
-from backend.library.stores.folder import plain_leftovers, plain_models
+from backend.library.stores.folder import plain_belongings, plain_leftovers, plain_models
 from backend.library.stores.json_files import read_object
 from backend.library.stores.store import Belongings, Leftover, Store
 from backend.settings import Settings
@@ -49,10 +49,11 @@ class LMStudio(Store):
 
     def belongings(self, copies: Sequence[Copy]) -> Belongings:
         """Return the files, and instead of them their folder when nothing else is in it."""
-        files = [file.path for copy in copies for file in copy.files]
+        folders = [copy for copy in copies if copy.is_folder]
+        files = [file.path for copy in copies if not copy.is_folder for file in copy.files]
         paths = dict.fromkeys(files)
         for folder in {os.path.dirname(path) for path in files} - {copy.root for copy in copies}:
             inside = [entry.path for entry in entries(folder)]
             if set(inside) <= set(files):
                 paths = {path: None for path in paths if path not in inside} | {folder: None}
-        return Belongings(tuple(paths))
+        return Belongings((*paths, *plain_belongings(folders).paths))

@@ -109,24 +109,40 @@ def test_a_split_model_is_one_and_says_what_is_missing(own, gguf):
     assert model.path.name == "big-00003-of-00003.gguf"
 
 
-def test_checkpoints_are_listed_as_what_they_are(hub):
+def checkpoint_files():
     header = json.dumps(
         {"w": {"dtype": "BF16", "shape": [4, 8], "data_offsets": [0, 64]}, "__metadata__": {}}
     ).encode()
     config = {"model_type": "llama", "max_position_embeddings": 2048}
-    hub.add(
-        "a/B",
-        {
-            "config.json": json.dumps(config).encode(),
-            "model.safetensors": struct.pack("<Q", len(header)) + header + bytes(64),
-        },
-    )
+    return {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": struct.pack("<Q", len(header)) + header + bytes(64),
+    }
+
+
+def test_checkpoints_are_listed_as_what_they_are(hub):
+    hub.add("a/B", checkpoint_files())
     model = only(scan())
     assert (model.kind, model.name, model.arch) == ("checkpoint", "a/B", "llama")
     assert (model.params, model.quant, model.context, model.error) == (32, "BF16", 2048, None)
     blob = model.copies[0].files[0].path
     os.truncate(blob, 20)
     assert "cut short" in only(scan()).error
+
+
+def test_checkpoints_in_plain_folders_are_listed_beside_files(own, gguf):
+    folder = own / "deep" / "mine"
+    folder.mkdir(parents=True)
+    for name, data in checkpoint_files().items():
+        (folder / name).write_bytes(data)
+    (folder / "mine-Q4.gguf").write_bytes(gguf())
+    found = {model.kind: model for model in scan() if model.store != "starter"}
+    assert set(found) == {"checkpoint", "model"}
+    made = found["checkpoint"]
+    assert (made.name, made.path, made.arch, made.error) == ("mine", folder, "llama", None)
+    assert made.bytes == (folder / "model.safetensors").stat().st_size
+    (folder / "config.json").unlink()  # weights alone say nothing of themselves
+    assert {model.kind for model in scan() if model.store != "starter"} == {"model"}
 
 
 def test_a_second_look_opens_no_file(own, gguf, monkeypatch):

@@ -1,6 +1,7 @@
 """Deleting: what goes, what it frees, what stays."""
 
 import os
+import struct
 
 import pytest
 from huggingface_hub import scan_cache_dir
@@ -34,6 +35,24 @@ def test_all_parts_of_a_split_model_go(own, gguf):
     assert list(own.iterdir()) == []
     undo()
     assert len(list(own.iterdir())) == 3
+
+
+@pytest.mark.parametrize("other", ["", "mine.gguf", "notes.txt"])
+def test_a_checkpoint_goes_with_its_folder_where_nothing_else_is_in_it(own, gguf, other):
+    folder = own / "mine"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json", "model-00001-of-00001.safetensors",
+                 "model.safetensors.index.json"):  # fmt: skip
+        (folder / name).write_bytes(struct.pack("<Q", 2) + b"{}")
+    if other:
+        (folder / other).write_bytes(gguf())
+    before = picture(own)
+    delete(str(folder))
+    assert picture(own) == (
+        {"mine": "folder", f"mine/{other}": before[f"mine/{other}"]} if other else {}
+    )
+    undo()
+    assert picture(own) == before
 
 
 def test_a_repository_with_nothing_else_goes_as_a_whole(hub, gguf):
