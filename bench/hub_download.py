@@ -47,6 +47,15 @@ def serving(file: Path) -> Iterator[str]:
             hub.stdin.close()
 
 
+def warm(folder: Path, size: int) -> None:
+    """Use as much memory as a download will, so that neither program waits for the host of a virtual machine."""
+    scratch, data = folder / "scratch", bytes(1 << 20)
+    with scratch.open("wb") as file:
+        for _ in range(size >> 20):
+            file.write(data)
+    scratch.unlink()
+
+
 def curl(endpoint: str, folder: Path) -> float:
     """Return the seconds that curl takes."""
     target = folder / "curl.out"
@@ -81,8 +90,15 @@ def measure(size: int, folder: Path, rounds: int, connections: int) -> dict[str,
         variant = choose(found.variants, "", _REPO)
         order = Order(_REPO, found.commit, variant.files, variant.quant)
         for turn in range(rounds + 1):  # the first warms up and does not count
-            pair = curl(endpoint, folder), sterna(order, folder, connections)
-            for name, seconds in zip(times, pair, strict=True):
+            took: dict[str, float] = {}
+            # Each goes first in every other round.
+            for name in sorted(times, reverse=bool(turn % 2)):
+                warm(folder, size)
+                if name == "curl":
+                    took[name] = curl(endpoint, folder)
+                else:
+                    took[name] = sterna(order, folder, connections)
+            for name, seconds in took.items():
                 if turn:
                     times[name].append(seconds)
     real = source.stat().st_size

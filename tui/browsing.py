@@ -139,6 +139,16 @@ def order(found: Repository, variant: Variant) -> Order:
     )
 
 
+def order_for(catalogue: Catalogue, name: str) -> Order:
+    """Return what to fetch for `owner/repo:QUANT`. Raises SternaError."""
+    from backend.hub import reference
+    from backend.hub.variants import choose
+
+    meant = reference.parse(name)
+    found = catalogue.repository(meant.repo, meant.revision)
+    return order(found, choose(found.variants, meant.choice, found.repo))
+
+
 def quants(model: FoundModel) -> list[str]:
     """Return the quants that a search result's file names tell, best first."""
     from backend.hub.variants import RemoteFile, group

@@ -22,6 +22,7 @@ class Results:
     def __init__(self) -> None:
         self.models: list[FoundModel] = []
         self.exhausted = True
+        self.given_up = False
         self._opened: dict[str, Opened] = {}
         self._failed: dict[str, SternaError] = {}
         self._open: set[str] = set()
@@ -29,7 +30,7 @@ class Results:
 
     def begin(self) -> None:
         """Forget what was found; what was looked into is kept."""
-        self.models, self.exhausted = [], False
+        self.models, self.exhausted, self.given_up = [], False, False
         self._open.clear()
 
     def add(self, models: Sequence[FoundModel], *, first: bool = False) -> None:

@@ -2,9 +2,11 @@
 
 import threading
 import time
-import zlib
+
+from xxhash import xxh3_64
 
 from backend.errors import SternaError
+from backend.hub.pace import MOUTHFUL
 from backend.hub.pieces import Span
 from backend.hub.wire import (
     ChangedError,
@@ -18,6 +20,7 @@ from backend.hub.work import Work
 
 _JUDGED_AFTER_S = 5.0
 _SLOW = 8  # times slower than the quickest: opened anew while others have nothing to do
+_BUSY = 0.5  # share of its time that a connection works when the line is faster than the processor
 _REFUSALS = 3  # answers without ranges before the server is believed to know none
 
 
@@ -34,6 +37,8 @@ class Connection(threading.Thread):
         self._refusals = 0
         self._began = 0.0
         self._got = 0  # bytes of the answer that is being read
+        self._busy = 0.0
+        self._buffer = memoryview(bytearray(MOUTHFUL))
 
     def run(self) -> None:
         """Work."""
@@ -50,6 +55,11 @@ class Connection(threading.Thread):
         except Exception as error:  # a bug must end the transfer, not leave it waiting for ever
             fact = f"A connection failed inside Sterna: {type(error).__name__}: {error}."
             self._work.fail(SternaError("internal", fact, "Please report this."))
+
+    @property
+    def waits(self) -> bool:
+        """Whether most of its time passes without work: another connection would bring more."""
+        return self._busy < _BUSY
 
     def interrupt(self) -> None:
         """Make it stop reading at once."""
@@ -113,16 +123,19 @@ class Connection(threading.Thread):
         reply = work.wire.range(work.source, span.at, last, work.etag)
         work.etag = work.etag or reply.etag
         self._began, self._got, self._reply = time.monotonic(), 0, reply
+        worked = time.thread_time()
         complete = False
         try:
             while span.at < span.end:
-                data = reply.read(min(work.throttle.mouthful, span.end - span.at))
+                most = min(work.throttle.mouthful, span.end - span.at)
+                data = self._buffer[: reply.fill(self._buffer[:most])]
                 if not data:
                     raise RetryableError("the connection ended early")
                 work.throttle.take(len(data), self._over)
                 if self._over.is_set():
                     raise RetryableError("stopped")
-                self._land(span, memoryview(data))
+                self._land(span, data)
+                self._busy = (time.thread_time() - worked) / (time.monotonic() - self._began)
             complete = span.end - 1 == last
             age = time.monotonic() - self._began
             work.best_rate = max(work.best_rate, self._got / max(age, 1e-3))
@@ -139,12 +152,13 @@ class Connection(threading.Thread):
             index = span.at // work.pieces.piece
             end = work.partial.extent(index)[1]
             part = data[: end - span.at]
-            span.checksum = zlib.crc32(part, span.checksum)
+            span.checksum.update(part)
             span.at += len(part)
             self._got += len(part)
             data = data[len(part) :]
             if span.at == end:
-                whole[index], span.checksum = span.checksum, 0
+                whole[index] = span.checksum.intdigest()
+                span.checksum.reset()
         if whole:
             work.partial.finish(whole)
             work.pieces.arrived(whole)
@@ -159,7 +173,7 @@ class WholeReader(threading.Thread):
 
     def __init__(self, work: Work) -> None:
         super().__init__(name="sterna-whole", daemon=True)
-        self.idle = False
+        self.idle = self.waits = False
         self._work = work
         self._over = work.stop
         self._reply: Reply | None = None
@@ -203,20 +217,20 @@ class WholeReader(threading.Thread):
     def _fetch(self) -> None:
         work = self._work
         reply = self._reply = work.wire.whole(work.source)
-        at, checksum = 0, 0
+        at, checksum, buffer = 0, xxh3_64(), memoryview(bytearray(MOUTHFUL))
         try:
-            while data := reply.read(work.throttle.mouthful):
-                work.throttle.take(len(data), self._over)
+            while got := reply.fill(buffer[: work.throttle.mouthful]):
+                work.throttle.take(got, self._over)
                 if self._over.is_set():
                     raise RetryableError("stopped")
-                at, checksum = self._land(at, checksum, memoryview(data))
+                at = self._land(at, checksum, buffer[:got])
         finally:
             self._reply = None
             reply.close()
         if at != work.pieces.size:
             raise RetryableError(f"the connection ended after {at} of {work.pieces.size} bytes")
 
-    def _land(self, at: int, checksum: int, data: memoryview) -> tuple[int, int]:
+    def _land(self, at: int, checksum: xxh3_64, data: memoryview) -> int:
         work = self._work
         if at + len(data) > work.pieces.size:
             raise MisbehavedError(
@@ -229,13 +243,13 @@ class WholeReader(threading.Thread):
             wanted = not work.pieces.is_there(index)
             if wanted:
                 work.partial.write(at, part)
-            checksum = zlib.crc32(part, checksum)
+            checksum.update(part)
             at += len(part)
             data = data[len(part) :]
             if at == end:
                 if wanted:
-                    work.partial.finish({index: checksum})
+                    work.partial.finish({index: checksum.intdigest()})
                     work.pieces.arrived([index])
-                checksum = 0
+                checksum.reset()
         work.trouble.over()
-        return at, checksum
+        return at

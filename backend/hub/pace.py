@@ -7,7 +7,7 @@ from collections import deque
 WINDOW_S = 5.0
 _LONGEST_NAP_S = 0.5
 MOUTHFUL = (
-    256 << 10
+    1 << 20
 )  # what one thread writes while another reads and a third hashes: all of it in cache
 
 

@@ -1,7 +1,7 @@
 """A file that is not whole yet, and the journal beside it that says which pieces are.
 
 Both lie where the finished file will: in the blobs of the Hugging Face cache, under names that its own
-tools know as leftovers. The journal is text: a first line of JSON, then `index crc32` for a piece that
+tools know as leftovers. The journal is text: a first line of JSON, then `index xxh3` for a piece that
 is on disk and `-index` for one that is not after all. A line is written after its bytes, so whatever
 ends the program, a journalled piece was fetched; the checksum tells whether the disk still has it.
 """
@@ -10,21 +10,22 @@ import contextlib
 import errno
 import json
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from xxhash import xxh3_64
 
 from backend.errors import SternaError
 from backend.units import human_bytes
 
 _LEAST, _MOST = 256 << 10, 4 << 20
-_USUAL_COUNT = 4096
-_VERSION = 1
+_USUAL_COUNT = 1024
+_VERSION = 2
 _LONGEST_JOURNAL = 64 << 20
 
 
 def piece_for(size: int) -> int:
-    """Return the length of pieces for a file of `size` bytes: some thousands of them, powers of two.
+    """Return the length of pieces for a file of `size` bytes: about a thousand of them, powers of two.
 
     Short ones lose little when a program is killed; many cost time.
     """
@@ -134,7 +135,7 @@ class Partial:
     def finish(self, pieces: Mapping[int, int]) -> None:
         """Note that pieces are on disk, each with its checksum."""
         with guarded(self.blob.parent):
-            self._note("".join(f"{i} {checksum:08x}\n" for i, checksum in pieces.items()))
+            self._note("".join(f"{i} {checksum:016x}\n" for i, checksum in pieces.items()))
         self.checksums.update(pieces)
 
     def forget(self, index: int) -> None:
@@ -145,10 +146,10 @@ class Partial:
 
     def is_sound(self, index: int, buffer: bytearray) -> bool:
         """Whether a piece on disk is what was journalled."""
-        checksum = 0
+        checksum = xxh3_64()
         for data in self.read(index, buffer):
-            checksum = zlib.crc32(data, checksum)
-        return self.checksums.get(index) == checksum
+            checksum.update(data)
+        return self.checksums.get(index) == checksum.intdigest()
 
     def publish(self) -> None:
         """Give the whole file its name; raises SternaError."""
@@ -185,7 +186,7 @@ def _read_journal(data: bytes) -> tuple[dict[str, int], dict[int, int]]:
         index, _, checksum = line.partition(b" ")
         if index.startswith(b"-") and index[1:].isdigit():
             pieces.pop(int(index[1:]), None)
-        elif index.isdigit() and len(checksum) == 8:
+        elif index.isdigit() and len(checksum) == 16:
             with contextlib.suppress(ValueError):
                 pieces[int(index)] = int(checksum, 16)
     return head, pieces

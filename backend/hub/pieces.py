@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from xxhash import xxh3_64
 
 LONGEST_SPAN = 32 << 20  # bytes of one request at most: few enough that the hash follows closely
 SHARES = 6  # requests of each connection at least, if the file is long enough: they end together
@@ -17,7 +19,7 @@ class Span:
 
     at: int
     end: int
-    checksum: int = 0
+    checksum: xxh3_64 = field(default_factory=xxh3_64)
     taken: float = 0.0  # when, and at which byte
     start: int = 0
 
@@ -42,7 +44,9 @@ class Pieces:
         self.size, self.piece = size, piece
         self.count = -(-size // piece)
         self._longest = max(1, min(LONGEST_SPAN // piece, self.count // (connections * SHARES)))
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self._landed = threading.Condition(lock)  # for the one that follows the pieces
         self._there = set(there)
         self._missing = sorted(set(range(self.count)) - self._there, reverse=True)
         self._returned: list[Span] = []
@@ -111,7 +115,9 @@ class Pieces:
         """Note that pieces are on disk."""
         with self.changed:
             self._there.update(indexes)
-            self.changed.notify_all()
+            self._landed.notify_all()
+            if self.complete:
+                self.changed.notify_all()
 
     def done(self, span: Span) -> None:
         """Note that a span was fetched to its end."""
@@ -138,7 +144,7 @@ class Pieces:
     def wait_for(self, index: int, over: threading.Event, most: int) -> int:
         """Wait for a piece until the work is `over`; return how many are there from it on, up to `most`."""
         with self.changed:
-            self.changed.wait_for(lambda: index in self._there or over.is_set())
+            self._landed.wait_for(lambda: index in self._there or over.is_set())
             count = 0
             while count < most and index + count in self._there:
                 count += 1
@@ -155,3 +161,4 @@ class Pieces:
         """Let everybody who waits look around."""
         with self.changed:
             self.changed.notify_all()
+            self._landed.notify_all()

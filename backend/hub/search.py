@@ -132,6 +132,7 @@ class Search:
     def __init__(self, client: HubClient, query: Query) -> None:
         self.query = query
         self.exhausted = False
+        self.given_up = False  # there may be more, behind many pages without a match
         self._pages = _pages(client, query)
         self._seen: set[str] = set()
 
@@ -148,7 +149,8 @@ class Search:
             self._seen |= {model.repo for model in fresh}
             if fresh:
                 return fresh
-        self.exhausted = True  # nothing in so many pages: going on would be no help to anybody
+        # Nothing in so many pages: going on would be no help to anybody.
+        self.exhausted = self.given_up = True
         return []
 
     def __iter__(self) -> Iterator[FoundModel]:

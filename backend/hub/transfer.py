@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend.errors import SternaError
-from backend.hub.connection import Connection, WholeReader
+from backend.hub.crew import Crew
 from backend.hub.hashing import Hasher
 from backend.hub.locate import Source
 from backend.hub.pace import Speedometer, Throttle
@@ -22,7 +22,6 @@ from backend.hub.wire import RetryableError
 from backend.hub.work import PASSING, Patience, Trouble, Work
 
 _ROOM_EVERY_S = 2.0
-_POLITE_S = 2.0  # to wait for threads that are to stop
 _BATCHES = 32  # in which a file is fetched again while a bad piece is looked for
 
 
@@ -141,51 +140,36 @@ class Transfer:
         """Fetch what is missing; with a hasher, until it has read everything."""
         self._check_room(work)
         work.stop = threading.Event()
-        count = 0 if work.only_whole else self._crew_for(work)
-        crew: list[Connection | WholeReader] = [Connection(work, n) for n in range(count)]
-        threads: list[threading.Thread] = [*crew, hasher] if hasher else [*crew]
 
         def over() -> bool:
             return hasher.finished if hasher else work.pieces.complete
 
-        for thread in threads:
-            thread.start()
+        most = self._means.connections if work.pieces.size > self._means.small else 1
+        crew = Crew(work, most, hasher)
         try:
             while not over() and not work.stop.is_set():
                 self._watch(work, over, crew)
-                if work.only_whole and not any(isinstance(m, WholeReader) for m in crew):
-                    crew.append(WholeReader(work))
-                    threads.append(crew[-1])
-                    crew[-1].start()
         except SternaError as error:
             work.fail(error)
         finally:
-            self._dismiss(work, crew, threads)
+            crew.dismiss()
         if work.failure is not None:
             raise work.failure
         if not over():
             raise StoppedError
 
-    def _crew_for(self, work: Work) -> int:
-        return self._means.connections if work.pieces.size > self._means.small else 1
-
-    def _watch(
-        self, work: Work, over: Callable[[], bool], crew: list[Connection | WholeReader]
-    ) -> None:
+    def _watch(self, work: Work, over: Callable[[], bool], crew: Crew) -> None:
         """Look after a running transfer for a while; all that ends or changes it is seen within a tick."""
         until = time.monotonic() + _ROOM_EVERY_S
-        asked_for_whole = work.only_whole
         while not over() and not work.stop.is_set() and time.monotonic() < until:
             with work.pieces.changed:  # whoever ends the work wakes it
                 work.pieces.changed.wait_for(lambda: over() or work.stop.is_set(), self._means.tick)
             if self._stop.is_set():
                 work.end()
             self._tell(work, over)
-            if work.only_whole != asked_for_whole:
-                return
-            if work.throttle.rate is None and any(member.idle for member in crew):
-                for member in crew:
-                    member.interrupt_if_slow()
+            if not work.stop.is_set():
+                crew.reinforce()
+                crew.hurry()
         if not over():
             self._check_room(work)
 
@@ -206,21 +190,6 @@ class Transfer:
     def _check_room(self, work: Work) -> None:
         needed = work.pieces.size - work.pieces.bytes_there
         self._means.room.claim(self, work.partial.blob.parent, needed)
-
-    @staticmethod
-    def _dismiss(
-        work: Work, crew: list[Connection | WholeReader], threads: list[threading.Thread]
-    ) -> None:
-        """End all threads. One that waits for a host to answer may take a little longer: it touches
-        nothing any more, and the file stays open under it.
-        """
-        work.end()
-        until = time.monotonic() + _POLITE_S
-        for member in crew:
-            member.interrupt()
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        work.pieces_in_use |= any(thread.is_alive() for thread in threads)
 
     # --- a wrong hash --------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ Bulk data goes through urllib3: huggingface_hub's own client spends several time
 on each byte. Proxies and certificates are those that the rest of the ecosystem uses.
 """
 
+import http.client
 import re
 import ssl
 import threading
+import time
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,7 @@ CONNECT_S = 15.0
 _REDIRECTS = 5
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _MOST_WAIT_S = 300.0
+_MOMENT_S = 0.1  # to gather what comes slowly, before it is passed on
 
 
 class RetryableError(Exception):
@@ -57,6 +60,51 @@ class Reply:
     etag: str
     packed: bool = False
     ranged: bool = True
+
+    def __post_init__(self) -> None:
+        # A plain body of known length is read from under urllib3's layers, into one buffer again and again.
+        inner = getattr(self.response, "_fp", None)
+        self._inner: http.client.HTTPResponse | None = None
+        self._failure: RetryableError | None = None
+        if isinstance(inner, http.client.HTTPResponse) and not self.packed and not inner.chunked:
+            self._inner = inner if inner.length and hasattr(inner.fp, "readinto1") else None
+
+    def fill(self, buffer: memoryview) -> int:
+        """Put into `buffer` what comes until it is full, a moment has passed, or the body ends (0).
+
+        What came before a failure counts; the next call raises it, a RetryableError.
+        """
+        if self._failure is not None:
+            raise self._failure
+        filled, until = 0, time.monotonic() + _MOMENT_S
+        try:
+            while filled < len(buffer):
+                got = self._read_into(buffer[filled:])
+                filled += got
+                if not got or time.monotonic() > until:
+                    break
+        except RetryableError as error:
+            if not filled:
+                raise
+            self._failure = error
+        return filled
+
+    def _read_into(self, buffer: memoryview) -> int:
+        inner = self._inner
+        if inner is None:
+            data = self.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+        if not inner.length:
+            return 0
+        try:
+            got: int = inner.fp.readinto1(buffer[: inner.length])
+        except (OSError, ValueError) as error:
+            raise RetryableError(failures.reason(error)) from error
+        inner.length -= got
+        if not inner.length:
+            inner.close()  # its connection is free for the next request
+        return got
 
     def read(self, most: int) -> bytes:
         """Return what has come, at most `most` bytes; empty at the end. Raises RetryableError."""

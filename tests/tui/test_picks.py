@@ -3,7 +3,7 @@
 import pytest
 from frozen import frozen, machine
 from ggufs import tiny_llama
-from loopback_hub import LoopbackHub, Repo
+from loopback_hub import LoopbackHub, Repo, pseudo_random
 from piloting import wait_until
 from textual.widgets import Static
 
@@ -45,7 +45,7 @@ async def test_one_of_them_is_downloaded_and_then_the_list_is_the_persons_own(ho
     first = picks.choose(machine())[0]
     quant = first.candidate.quant
     model = tiny_llama(tmp_path / "m.gguf", tensor_type="Q8_0").path.read_bytes()
-    hub.add(Repo(first.pick.repo, {f"model-{quant}.gguf": model}))
+    hub.add(Repo(first.pick.repo, {f"model-{quant}.gguf": model}, license="mit"))
     app = SternaApp(frozen())
     async with app.run_test(size=(120, 40)) as pilot:
         options = await offered(pilot)
@@ -57,6 +57,31 @@ async def test_one_of_them_is_downloaded_and_then_the_list_is_the_persons_own(ho
         )
         await wait_until(pilot, lambda: not app.screen.query_one(Picks).display)
         assert any("is here" in n.message for n in app._notifications)
+        assert any("(mit) is in the queue" in n.message for n in app._notifications)
+
+
+async def test_a_pick_under_way_is_paused_in_the_pane_and_gone_on_with_by_the_next_app(home, hub):
+    first = picks.choose(machine())[0]
+    name = f"model-{first.candidate.quant}.gguf"
+    hub.add(Repo(first.pick.repo, {name: pseudo_random(3_000_000)}))
+    hub.rate = 200_000
+    app = SternaApp(frozen())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await offered(pilot)
+        await pilot.press("d", "d")
+        line = app.screen.query_one("#fetched", Static)
+        await wait_until(pilot, lambda: "MB" in str(line.content), seconds=60, what="progress")
+        await pilot.press("D", "space")
+        await wait_until(pilot, lambda: app.downloads.items[0].state == "paused")
+        assert not line.display
+    again = SternaApp(frozen())
+    async with again.run_test(size=(120, 40)) as pilot:
+        await wait_until(pilot, lambda: again.downloads.items)
+        (item,) = again.downloads.items
+        assert (item.state, item.order.repo) == ("paused", first.pick.repo)
+        hub.rate = None
+        await pilot.press("D", "space")
+        await wait_until(pilot, lambda: again.downloads.items[0].state == "done", seconds=60)
 
 
 async def test_without_a_network_it_says_so_and_stays(home, monkeypatch):

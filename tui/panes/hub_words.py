@@ -44,15 +44,18 @@ def asked(query: Query) -> Content:
 
 
 def count(results: Results, error: SternaError | None, *, searching: bool) -> str:
-    """Return how much was found."""
+    """Return how much was found. The Hub answers in pages and does not say how much there is in all."""
     if error is not None:
         return "✗ offline" if error.kind in NO_NETWORK else "✗ not answered"
     if searching and not results.models:
         return "asking the Hub…"
     found = len(results.models)
-    more = "" if results.exhausted else "+"
     again = " · asking…" if searching else ""
-    return f"{found}{more} model{'' if found == 1 else 's'}{again}"
+    plural = "" if found == 1 else "s"
+    if not results.exhausted:
+        return f"the first {found} model{plural}{again}"
+    more = ", perhaps more" if results.given_up else ""
+    return f"{found} model{plural}{more}{again}"
 
 
 def why_empty(query: Query | None, error: SternaError | None, *, searching: bool) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -18,14 +17,16 @@ from textual.worker import Worker, WorkerState
 
 from backend.text import clean
 from backend.units import human_bytes, human_rate, human_seconds
-from tui import fetching
-from tui.messages import MeasureWanted, RescanWanted
-from tui.panes import fit_words
+from tui import browsing
+from tui.messages import MeasureWanted
+from tui.panes import fit_words, hub_words
+from tui.queue_messages import DownloadWanted
 from tui.sources import Sources
-from tui.state import Hardware, Library
+from tui.state import Downloads, Hardware, Library
 from tui.telling import tell_failed
 
 if TYPE_CHECKING:
+    from backend.hub.order import Order
     from backend.machine import Machine
     from backend.picks import Picked
 
@@ -38,6 +39,14 @@ class Made(Message):
 
     picks: list[Picked]
     types: tuple[str, ...]
+
+
+@dataclass
+class Ordered(Message):
+    """What the Hub has of a pick."""
+
+    picked: Picked
+    order: Order
 
 
 class PickList(OptionList):
@@ -67,7 +76,8 @@ class Picks(Vertical):
         self._picks: list[Picked] = []
         self._library = Library()
         self._machine: Machine | None = None
-        self._fetching = False
+        self._downloads = Downloads()
+        self._asking = ""  # what is said while the Hub is asked for a pick
 
     def compose(self) -> ComposeResult:
         yield Static(TITLE, markup=False)
@@ -79,6 +89,7 @@ class Picks(Vertical):
         self.query_one("#fetched").display = False
         self.watch(self.app, "library", self._library_changed)
         self.watch(self.app, "hardware", self._hardware_changed)
+        self.watch(self.app, "downloads", self._downloads_changed)
 
     def _library_changed(self, library: Library) -> None:
         self._library = library
@@ -93,7 +104,7 @@ class Picks(Vertical):
         """Show the picks where they are wanted; reckon them when that is new."""
         models = self._library.models
         wanted = self._library.scanned and all(model.store == "starter" for model in models)
-        self.display = (wanted and bool(self._picks)) or self._fetching
+        self.display = wanted and bool(self._picks)
         if wanted and not self._picks and self._machine is not None:
             self._choose(self._machine)
 
@@ -120,47 +131,52 @@ class Picks(Vertical):
     @on(OptionList.OptionSelected)
     def _selected(self, message: OptionList.OptionSelected) -> None:
         message.stop()
-        if self._fetching:
-            self.notify("A download is going on: esc stops it.", markup=False)
-        else:
-            self._fetch(self._picks[message.option_index])
+        picked = self._picks[message.option_index]
+        self._asking = f" ◐ {_name(picked)}: asking the Hub…"
+        self._show_fetching()
+        self._order(picked)
 
-    @work(exclusive=True, group="fetch", exit_on_error=False)
-    async def _fetch(self, picked: Picked) -> None:
-        name = clean(f"{picked.pick.name} {picked.candidate.quant}")
+    @work(thread=True, exclusive=True, group="order", exit_on_error=False)
+    def _order(self, picked: Picked) -> None:
+        order = browsing.order_for(self._sources.catalogue(), picked.reference)
+        self.post_message(Ordered(picked, order))
+
+    @on(Ordered)
+    def _ordered(self, message: Ordered) -> None:
+        message.stop()
+        self._asking = ""
+        self.app.post_message(DownloadWanted(message.order))
+        licence = clean(message.order.license or message.picked.pick.license)
+        said = f"{_name(message.picked)} ({licence}) is in the queue. D shows the downloads."
+        self.notify(said, markup=False)
+        self._show_fetching()
+
+    def _downloads_changed(self, downloads: Downloads) -> None:
+        self._downloads = downloads
+        self._show_fetching()
+
+    def _show_fetching(self) -> None:
+        """Say how the downloads stand that are under way."""
         line = self.query_one("#fetched", Static)
-        line.display = self._fetching = True
-        line.update(f"◐ {name}: asking the Hub…   esc stops")
-        last: dict[str, Any] = {}
-        try:
-            async with aclosing(fetching.fetch(picked.reference)) as events:
-                async for last in events:
-                    if said := fetching.words(last):
-                        line.update(f"◐ {name}  {said}   esc stops")
-        finally:
-            line.display = self._fetching = False
-        if last.get("event") == "done":
-            self.notify(f"✓ {name} is here: c chats with it.", markup=False)
-            self.app.post_message(RescanWanted())
-
-    def stop(self) -> bool:
-        """Stop a download; return whether there was one."""
-        if not self._fetching:
-            return False
-        self.workers.cancel_group(self, "fetch")
-        self.notify("Stopped. What came is kept: d goes on with it.", markup=False)
-        return True
+        line.update(self._asking or hub_words.fetching(self._downloads))
+        line.display = bool(self._asking or self._downloads.waiting)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Tell why a download or the picks failed."""
+        """Tell why the picks or an order failed."""
         event.stop()
+        if event.worker.group == "order" and event.worker.is_finished:
+            self._asking = ""
+            self._show_fetching()
         if event.state is WorkerState.ERROR:
             tell_failed(self, event.worker)
 
 
+def _name(picked: Picked) -> str:
+    return clean(f"{picked.pick.name} {picked.candidate.quant}")
+
+
 def _option(picked: Picked) -> Option:
     c = picked.candidate
-    name = clean(f"{picked.pick.name} {c.quant}")
     speed = f"  ~{human_rate(c.speed.answer)} tok/s" if c.speed else ""
     tone = fit_words.TONES[c.verdict.kind]
     facts = [
@@ -171,7 +187,7 @@ def _option(picked: Picked) -> Option:
     ]
     return Option(
         Content.assemble(
-            (f"{name:<24}", "bold"),
+            (f"{_name(picked):<24}", "bold"),
             (f"{c.verdict.glyph} {c.verdict.text}", tone),
             speed,
             (f"\n  {' · '.join(facts)}", "$foreground 60%"),

@@ -44,7 +44,8 @@ class HubScreen(TakingScreen):
     HELP = (
         "The models of the Hugging Face Hub. ⏎ shows a model's files with their exact sizes and how each "
         "would do on this machine, told from its header before anything is downloaded. Search for words, "
-        "paste an address or owner/model:QUANT, or narrow it by license:mit, arch:qwen3, params:1B:8B."
+        "paste an address or owner/model:QUANT, or narrow it by license:mit, arch:qwen3, params:1B:8B. The Hub "
+        "does not say how many it has in all: more of them come as you go down."
     )
     CSS_PATH = "hub.tcss"
     BINDINGS: ClassVar[list[BindingType]] = KEYS
@@ -132,7 +133,9 @@ class HubScreen(TakingScreen):
         self._begin(message.query)
         self._search, self._searching = message.search, False
         self._results.add(message.models)
-        self._results.exhausted = message.search is None or message.search.exhausted
+        search = message.search
+        self._results.exhausted = search is None or search.exhausted
+        self._results.given_up = search is not None and search.given_up
         self._show()
 
     @on(Named)

@@ -286,7 +286,7 @@ class ModelsScreen(making.MakingScreen, judging.JudgingScreen):
 
     def action_step_back(self) -> None:
         """Stop a check or a download, leave the details, then drop the filter."""
-        if self.stop_work() or self.query_one(Picks).stop():
+        if self.stop_work():
             return
         if self.has_class("-details-toggled"):
             self.remove_class("-details-toggled")

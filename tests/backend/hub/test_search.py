@@ -313,3 +313,11 @@ def test_a_proxy_is_used_as_the_environment_says(hub, monkeypatch):
     close_session()
     assert [model.repo for model in found] == ["own/Tiny-GGUF"]
     assert any(r.target.startswith("http://hub.example/") for r in hub.requests)
+
+
+def test_a_search_that_gives_up_says_so(hub):
+    for number in range(PAGE * 7):
+        hub.add(gguf(f"many/m{number:03d}", downloads=number))
+    search = Search(HubClient(), Query(text="many", arch="no-such-thing"))
+    assert search.next_page() == []
+    assert (search.exhausted, search.given_up) == (True, True)
