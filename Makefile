@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TOOLS := meson-python meson ninja cython
 
-.PHONY: run test test-long test-arm lint types bench conformance clean
+.PHONY: run test test-long test-peer test-arm lint types bench conformance clean
 
 $(VENV)/.tools: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ test: $(VENV)/.dev
 # What takes minutes: training and downloads killed at many moments, memory estimates against measurements.
 test-long: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m long
+
+# The same model and adapter in llama.cpp; STERNA_LLAMA_CPP names the folder of its programs.
+test-peer: $(VENV)/.dev
+	@test -x "$(STERNA_LLAMA_CPP)/llama-completion" || { echo "set STERNA_LLAMA_CPP to the folder that has llama-completion"; exit 2; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m peer
 
 # The kernels for ARM64, cross-compiled and emulated.
 test-arm:

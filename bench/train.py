@@ -1,4 +1,4 @@
-"""Time and memory of each technique beside plain peft: `python -m bench.train [--rounds N]`.
+"""Time and memory of each technique beside plain peft: `python -m bench.train [--rounds N] [--device cuda]`.
 
 "Plain" is what one writes from peft's manual: LoraConfig, get_peft_model and transformers' Trainer, on the
 same base, the same rows as tokens, the same batches. Each runs in a process of its own; those of one
@@ -19,22 +19,26 @@ from pathlib import Path
 
 TECHNIQUES = ("lora", "lora-plus", "lora-fa", "vera", "delta-lora", "sft")
 _STEPS, _BATCH, _LENGTH, _RANK = 14, 4, 256, 16
+_SHAPES = {  # 27 M parameters, and on a graphics card 190 M
+    "cpu": {"hidden": 512, "ffn": 1536, "layers": 8, "context": 1024},
+    "cuda": {"hidden": 1024, "ffn": 4096, "layers": 12, "context": 1024, "tensor_type": "F16"},
+}
 _WORDS = ("tern", "gull", "wave", "wind", "sail", "rope", "shore", "tide")
 
 
-def make_files(folder: Path) -> tuple[Path, Path]:
-    """Write a llama of 27 M parameters and rows that fill the length."""
+def make_files(folder: Path, device: str) -> tuple[Path, Path]:
+    """Write a llama and rows that fill the length."""
     from ggufs import tiny_llama
 
     base = folder / "base.gguf"
-    tiny_llama(base, hidden=512, ffn=1536, layers=8, context=1024)
+    tiny_llama(base, **_SHAPES[device])
     rows = folder / "rows.jsonl"
     text = [" ".join(_WORDS[(i * k) % 8] for k in range(400)) for i in range(_BATCH * _STEPS)]
     rows.write_text("".join(json.dumps({"text": line}) + "\n" for line in text))
     return base, rows
 
 
-def ours(name: str, base: Path, rows: Path, folder: Path) -> dict[str, float]:
+def ours(name: str, base: Path, rows: Path, folder: Path, device: str) -> dict[str, float]:
     """Train by a run of Sterna's; return seconds of a step and peak bytes."""
     from running import make_run
 
@@ -45,7 +49,7 @@ def ours(name: str, base: Path, rows: Path, folder: Path) -> dict[str, float]:
         folder / f"{name}-{time.monotonic_ns()}", base, rows,
         technique={"name": name, "rank": 256 if name == "vera" else _RANK},
         schedule={"max_steps": _STEPS, "batch": _BATCH, "threads": _threads()},
-        data={"max_length": _LENGTH}, save={"every": 1000},
+        data={"max_length": _LENGTH}, save={"every": 1000}, device=device,
     )  # fmt: skip
     if child.start(run).wait():
         raise SystemExit(run.log.read_text()[-2000:])
@@ -54,7 +58,7 @@ def ours(name: str, base: Path, rows: Path, folder: Path) -> dict[str, float]:
     return {"seconds": _median(steps), "peak": max(e["peak"] for e in events if e.get("peak"))}
 
 
-def plain(base: Path, rows: Path) -> dict[str, float]:
+def plain(base: Path, rows: Path, device: str) -> dict[str, float]:
     """Do the same by peft and transformers alone, in this process."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -65,17 +69,18 @@ def plain(base: Path, rows: Path) -> dict[str, float]:
     from backend.train.loop import memory
 
     torch.set_num_threads(_threads())
+    place, mixed = torch.device(device), device == "cuda"
     encoder = encoder_for("gguf", base, "auto")
     lines = [json.loads(line)["text"] for line in rows.read_text().splitlines()]
     ids = [encoder.words.encode(line)[:_LENGTH] for line in lines]
     encoder.close()
     config = LoraConfig(r=_RANK, lora_alpha=2 * _RANK, target_modules="all-linear")
-    model = get_peft_model(load_gguf(base, torch.float32), config)
+    model = get_peft_model(load_gguf(base, torch.bfloat16 if mixed else torch.float32), config)
     times: list[float] = []
 
     class Clock(TrainerCallback):
         def on_train_begin(self, *_: object, **__: object) -> None:
-            memory.reset_peak(torch.device("cpu"))
+            memory.reset_peak(place)
 
         def on_step_end(self, *_: object, **__: object) -> None:
             times.append(time.time())
@@ -83,13 +88,13 @@ def plain(base: Path, rows: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
             out, per_device_train_batch_size=_BATCH, max_steps=_STEPS, learning_rate=1e-3,
-            use_cpu=True, report_to="none", save_strategy="no", logging_steps=1, disable_tqdm=True,
+            use_cpu=not mixed, bf16=mixed, report_to="none", save_strategy="no", logging_steps=1, disable_tqdm=True,
         )  # fmt: skip
         data = [{"input_ids": row, "labels": row} for row in ids]
         Trainer(
             model, arguments, train_dataset=data, callbacks=[Clock()], data_collator=_stack
         ).train()
-    return {"seconds": _median(times), "peak": float(memory.peak(torch.device("cpu")) or 0)}
+    return {"seconds": _median(times), "peak": float(memory.peak(place) or 0)}
 
 
 def _stack(rows: list[dict]) -> dict:
@@ -110,23 +115,25 @@ def main() -> None:
     """Take the figures in rounds and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument(
-        "--plain", nargs=2, type=Path, metavar=("BASE", "ROWS"), help=argparse.SUPPRESS
-    )
+    parser.add_argument("--device", choices=tuple(_SHAPES), default="cpu")
+    parser.add_argument("--only", nargs="+", choices=TECHNIQUES, default=TECHNIQUES)
+    parser.add_argument("--plain", nargs=2, type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
     if args.plain:
-        print(json.dumps(plain(*args.plain)))
+        print(json.dumps(plain(*args.plain, args.device)))
         return
     with tempfile.TemporaryDirectory() as place:
-        base, rows = make_files(Path(place))
+        base, rows = make_files(Path(place), args.device)
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.rounds):
             command = [sys.executable, "-m", "bench.train", "--plain", str(base), str(rows)]
+            command += ["--device", args.device]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found.setdefault("plain peft LoRA", []).append(json.loads(done.stdout.splitlines()[-1]))
-            for name in TECHNIQUES:
-                found.setdefault(name, []).append(ours(name, base, rows, Path(place)))
+            for name in args.only:
+                measured = ours(name, base, rows, Path(place), args.device)
+                found.setdefault(name, []).append(measured)
     print(f"\n{'':16} {'s/step':>8} {'ratio':>6} {'peak MB':>8} {'ratio':>6}")
     first = found["plain peft LoRA"]
     for name, samples in found.items():

@@ -4,18 +4,22 @@ For each token a decoder layer keeps what its backward pass needs. With frozen m
 of each norm, q, k, v and the result of attention, and the factors of the feed-forward's product. An adapter
 adds, once for all matrices that share it, their input (not LoRA-FA, not VeRA), and what lies between its
 halves. Checked against PyTorch's own count of saved tensors (tests), technique by technique.
+
+With mixed precision (`mixed`, on graphics cards) products are bfloat16, norms stay float32, and each adapted
+matrix casts its input for itself: it is kept once for each.
 """
 
 from dataclasses import dataclass
 
+from backend.train.place import Place
 from backend.train.recipe import Technique
 from backend.train.shape import Matrix, ModelShape, chosen
 
 _TILE_TOKENS, _TILE_LOGITS = 256, 32_768  # of the loss; see backend.train.loop.memory
 _TILE_COPIES = 7
-_MASK_BYTES = (
-    4  # of an input that dropout passes or not: on a processor PyTorch multiplies by floats
-)
+_CARD_TOKENS = 4096  # of the loss on a graphics card, which works in place
+_MASK_BYTES = 4  # of an input that dropout passes: on a processor PyTorch multiplies by floats
+_CARD_MASK_BYTES = 1
 _NORMED_TWICE = ("gemma2", "gemma3_text", "gemma3")  # norms behind attention and feed-forward too
 _HEAD_NORMED = ("qwen3", "gemma3_text", "gemma3")
 _SUB_NORMED = ("bitnet", "bitnet-b1.58", "bitnet-25")
@@ -31,27 +35,41 @@ _SHARE = (
 
 @dataclass(frozen=True, slots=True)
 class PerToken:
-    """Numbers kept for one token in one layer: floats, and bytes of masks."""
+    """Numbers kept for one token in one layer: float32, bfloat16, and bytes of masks."""
 
     floats: float
+    halves: float = 0.0
     mask_bytes: float = 0.0
 
+    @property
+    def bytes(self) -> float:
+        """All of them in bytes."""
+        return 4 * self.floats + 2 * self.halves + self.mask_bytes
 
-def layer_floats(shape: ModelShape, technique: Technique) -> PerToken:
+
+def layer_keeps(shape: ModelShape, technique: Technique, *, mixed: bool = False) -> PerToken:
     """Return what one layer keeps for one token until its backward pass."""
     matrices = [m for m in chosen(shape, technique.targets) if m.module != "lm_head"]
     if technique.name == "sft":
         matrices = list(shape.matrices)
-    base = _base_floats(shape)
-    floats, masks = _adapter(shape, technique, matrices)
-    return PerToken(base + floats, masks)
+    norms, products = _base(shape)
+    if not mixed:
+        floats, inputs = _adapter(shape, technique, matrices, _shared_inputs(matrices))
+        return PerToken(norms + products + floats, mask_bytes=_MASK_BYTES * inputs)
+    each = sum(m.inputs * m.count / shape.layers for m in matrices)
+    halves, inputs = _adapter(shape, technique, matrices, each)
+    if technique.name == "sft":  # the norms' outputs stay float32; attention's result is an input
+        norms, halves = norms + 2 * shape.hidden, each - shape.heads * shape.head_width
+    return PerToken(norms, products + halves, _CARD_MASK_BYTES * inputs)
 
 
-def _base_floats(shape: ModelShape) -> float:
+def _base(shape: ModelShape) -> tuple[float, float]:
+    """Return the numbers that norms keep, and those that products keep."""
     h, f = shape.hidden, shape.feed_forward
     q, kv = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     norms = 2 * h + 2  # their inputs, and the root of the mean of squares
-    attention = q + 2 * kv + q + shape.heads  # q k v, the result, the logarithm of the sums
+    norms += shape.heads  # the logarithm of attention's sums, as exact as they are
+    attention = q + 2 * kv + q  # q k v, the result
     product = 3 * f  # gate, its activation, up
     if shape.family in _NORMED_TWICE:
         norms += 2 * h + 2
@@ -59,20 +77,22 @@ def _base_floats(shape: ModelShape) -> float:
         norms += q + kv + shape.heads + shape.kv_heads
     if shape.family in _SUB_NORMED:
         norms += q + f + 2
-    return norms + attention + product
+    return norms, attention + product
 
 
 def _adapter(
-    shape: ModelShape, technique: Technique, matrices: list[Matrix]
+    shape: ModelShape, technique: Technique, matrices: list[Matrix], shared: float
 ) -> tuple[float, float]:
-    """Return floats and mask bytes that the technique keeps for one token in one layer."""
+    """Return numbers that the technique keeps for one token in one layer, and masked inputs.
+
+    `shared`: the inputs that are kept where no dropout makes each matrix its own.
+    """
     r, dropout = technique.rank, technique.dropout > 0 and technique.name != "sft"
     each = [(m, m.count / shape.layers) for m in matrices]
     inputs = sum(m.inputs * n for m, n in each)
     between = sum(r * n for _, n in each)
     outputs = sum(m.outputs * n for m, n in each)
-    shared = _shared_inputs(matrices)
-    mask = _MASK_BYTES * inputs if dropout else 0.0
+    mask = inputs if dropout else 0.0
     match technique.name:
         case "sft":
             norms = 2 * shape.hidden
@@ -83,7 +103,7 @@ def _adapter(
             return between, mask
         case _:
             kept = inputs if dropout else shared
-            magnitudes = 4 * outputs if technique.dora else 0.0
+            magnitudes = 2 * outputs if technique.dora else 0.0
             return kept + between + magnitudes, mask
 
 
@@ -98,15 +118,26 @@ def _shared_inputs(matrices: list[Matrix]) -> float:
     return total + sum(names[name].inputs for name in others)
 
 
-def tile_bytes(shape: ModelShape, tokens: int) -> int:
+def tile_bytes(shape: ModelShape, tokens: int, place: Place, *, mixed: bool = False) -> int:
     """Return the bytes of logits and what is computed from them, at the moment of most."""
-    return _TILE_COPIES * min(tokens, _TILE_TOKENS) * min(shape.vocab, _TILE_LOGITS) * 4
+    logits = min(shape.vocab, _TILE_LOGITS)
+    if place.kind == "cpu":
+        return _TILE_COPIES * min(tokens, _TILE_TOKENS) * logits * 4
+    gradient = tokens * shape.hidden * 4
+    return min(tokens, _CARD_TOKENS) * logits * (2 if mixed else 4) + gradient
 
 
-def layer_work(shape: ModelShape, tokens: int) -> int:
+def layer_work(shape: ModelShape, tokens: int, *, mixed: bool = False) -> int:
     """Return the bytes of the gradients in flight while one layer goes backward."""
     widest = 3 * shape.feed_forward + 4 * shape.hidden
+    if mixed:  # and the widest input, as float32 for its adapter
+        return tokens * (2 * widest + 4 * shape.feed_forward)
     return tokens * widest * 4
+
+
+def unpacked(shape: ModelShape, *, each: int) -> int:
+    """Return the bytes of one matrix of codes while it is made into numbers of `each` bytes."""
+    return max(m.inputs * m.outputs for m in shape.matrices) * (1 + 2 * each)
 
 
 def flops_per_token(

@@ -6,13 +6,15 @@ Needs a recipe and the shape of its base, no weights and no PyTorch.
 import math
 from dataclasses import dataclass
 
-from backend.machine import available_memory, physical_cores
-from backend.train import catalogue, costs, defaults
+from backend.machine import physical_cores
+from backend.train import catalogue, costs, defaults, speed
+from backend.train.place import Place, mixed, place_of
 from backend.train.recipe import Recipe
 from backend.train.shape import ModelShape, chosen
-from backend.train.speed import flops_per_second
 
 RUNTIME = 560 << 20  # Python with PyTorch, transformers, peft and trl, before any model
+_CARD_LIBRARIES = 260 << 20  # what a PyTorch for cards takes more
+_WORKSPACE = 64 << 20  # what cuBLAS takes of a graphics card, forward and backward
 _STARTUP_S = 12.0  # loading them
 _SAVED_BYTES = 4  # of a number in a saved adapter
 _GRADIENT_BYTES = 4
@@ -36,7 +38,10 @@ class Sequences:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Bytes, seconds. `peak_memory` is the sum of its parts, what the libraries take included."""
+    """Bytes, seconds. `peak_memory` is the sum of its parts, what the libraries take included.
+
+    All of it is memory of the device that computes: on a graphics card, what PyTorch allocates there.
+    """
 
     trainable_parameters: int
     adapter_bytes: int
@@ -68,38 +73,46 @@ def assumed(recipe: Recipe) -> Sequences:
 
 
 def estimate(
-    recipe: Recipe, shape: ModelShape, data: Sequences, *, available: int | None = None
+    recipe: Recipe,
+    shape: ModelShape,
+    data: Sequences,
+    *,
+    place: Place | None = None,
+    available: int | None = None,
 ) -> Estimate:
-    """Reckon. `available`: bytes of memory, those that are free now unless given."""
+    """Reckon. `place`: where it computes; `available`: bytes of memory there, else what is free now."""
     recipe = defaults.before(recipe, shape)
+    place = place or place_of(recipe)
     t, s = recipe.technique, recipe.schedule
     trainable = catalogue.trainable(t, shape)
-    free = available_memory() if available is None else available
-    fixed = RUNTIME + weight_bytes(recipe, shape) + learning_bytes(recipe, shape, trainable)
-    activations, loss = _batch_bytes(recipe, shape, data, s.batch)
+    free = place.free if available is None else available
+    runtime = RUNTIME + _CARD_LIBRARIES * place.heavy if place.kind == "cpu" else _WORKSPACE
+    weights = weight_bytes(recipe, shape, place)
+    learning = learning_bytes(recipe, shape, trainable, place)
+    activations, loss = _batch_bytes(recipe, shape, data, s.batch, place)
     count = data.count if not recipe.data.packing else _packed(data, recipe.data.max_length)
     steps = defaults.steps(recipe, count, s.processes)
     return Estimate(
         trainable_parameters=trainable,
         adapter_bytes=adapter_bytes(recipe, shape),
-        runtime=RUNTIME,
-        weights=weight_bytes(recipe, shape),
-        learning=learning_bytes(recipe, shape, trainable),
+        runtime=runtime,
+        weights=weights,
+        learning=learning,
         activations=activations,
         loss=loss,
         steps=steps,
-        seconds=_seconds(recipe, shape, data, steps, trainable),
-        largest_batch=_largest(recipe, shape, data, free - fixed),
+        seconds=_seconds(recipe, shape, data, steps, trainable, place),
+        largest_batch=_largest(recipe, shape, data, place, free - runtime - weights - learning),
         available=free,
     )
 
 
-def weight_bytes(recipe: Recipe, shape: ModelShape) -> int:
+def weight_bytes(recipe: Recipe, shape: ModelShape, place: Place) -> int:
     """Return the bytes of the frozen weights as training holds them."""
     layers = sum(m.weights for m in shape.matrices)
     if recipe.technique.name == "sft":
         return 4 * shape.params
-    each = 2 if recipe.base.dtype == "bfloat16" else 4
+    each = _each(recipe, place)
     if recipe.base.load_in_4bit:
         return round(layers * 0.516) + each * shape.rest  # NF4 with doubly quantised scales
     if shape.ternary:
@@ -107,14 +120,22 @@ def weight_bytes(recipe: Recipe, shape: ModelShape) -> int:
     return each * shape.params
 
 
-def learning_bytes(recipe: Recipe, shape: ModelShape, trainable: int) -> int:
+def _each(recipe: Recipe, place: Place) -> int:
+    """Return the bytes of a frozen weight."""
+    halves = {"auto": place.kind == "cuda", "bfloat16": True, "float32": False}
+    return 2 if halves[recipe.base.dtype] else 4
+
+
+def learning_bytes(recipe: Recipe, shape: ModelShape, trainable: int, place: Place) -> int:
     """Return the bytes of what learns beside the weights: itself, its gradient and its moments.
 
     In a full fine-tune gradients come as activations go: they are counted there.
     """
     if recipe.technique.name == "sft":
         return trainable * _STATE_BYTES
-    return trainable * (_GRADIENT_BYTES + _STATE_BYTES) + adapter_bytes(recipe, shape)
+    adapter = adapter_bytes(recipe, shape)
+    cast = adapter // 2 if mixed(recipe, place) else 0  # autocast's copies
+    return trainable * (_GRADIENT_BYTES + _STATE_BYTES) + adapter + cast
 
 
 def adapter_bytes(recipe: Recipe, shape: ModelShape) -> int:
@@ -127,30 +148,35 @@ def adapter_bytes(recipe: Recipe, shape: ModelShape) -> int:
     return _SAVED_BYTES * (numbers + catalogue.shared(t, matrices))
 
 
-def _batch_bytes(recipe: Recipe, shape: ModelShape, data: Sequences, batch: int) -> tuple[int, int]:
+def _batch_bytes(
+    recipe: Recipe, shape: ModelShape, data: Sequences, batch: int, place: Place
+) -> tuple[int, int]:
     """Return (activations and what is in flight, the loss) of one batch."""
+    half, full = mixed(recipe, place), recipe.technique.name == "sft"
     longest = recipe.data.max_length if recipe.data.packing else data.longest
-    tokens = batch * min(longest, recipe.data.max_length)
-    layer = costs.layer_floats(shape, recipe.technique)
-    one = tokens * (layer.floats * 4 + layer.mask_bytes)
+    length = min(longest, recipe.data.max_length)
+    tokens = batch * length
+    one = tokens * costs.layer_keeps(shape, recipe.technique, mixed=half).bytes
+    kept = one * shape.layers
     if recipe.schedule.gradient_checkpointing:
-        kept = tokens * shape.hidden * 4 * shape.layers + one
-    else:
-        kept = one * shape.layers
-    if recipe.technique.name == "sft":
-        kept = max(kept, _GRADIENT_BYTES * shape.params)
+        kept = tokens * shape.hidden * (2 if half and not full else 4) * shape.layers + one
+    if full:
+        copies = 2 * sum(m.weights for m in shape.matrices) if half else 0
+        kept = max(kept + copies, _GRADIENT_BYTES * shape.params)
     edges = tokens * shape.hidden * 4 * 3  # embeddings, the last norm and its gradient
-    mask = batch * min(longest, recipe.data.max_length) ** 2
-    in_flight = costs.layer_work(shape, tokens)
-    loss = max(costs.tile_bytes(shape, tokens), in_flight)
+    mask = tokens * length
+    in_flight = costs.layer_work(shape, tokens, mixed=half)
+    if shape.ternary and not full:
+        in_flight += costs.unpacked(shape, each=_each(recipe, place))
+    loss = max(costs.tile_bytes(shape, tokens, place, mixed=half), in_flight)
     return round(kept + edges + mask), loss
 
 
-def _largest(recipe: Recipe, shape: ModelShape, data: Sequences, room: int) -> int:
+def _largest(recipe: Recipe, shape: ModelShape, data: Sequences, place: Place, room: int) -> int:
     """Return the largest batch that fits into `room` bytes, 0 where not even one does."""
 
     def fits(batch: int) -> bool:
-        return sum(_batch_bytes(recipe, shape, data, batch)) <= room
+        return sum(_batch_bytes(recipe, shape, data, batch, place)) <= room
 
     low, high = 0, _LARGEST
     while low < high:
@@ -160,7 +186,7 @@ def _largest(recipe: Recipe, shape: ModelShape, data: Sequences, room: int) -> i
 
 
 def _seconds(
-    recipe: Recipe, shape: ModelShape, data: Sequences, steps: int, trainable: int
+    recipe: Recipe, shape: ModelShape, data: Sequences, steps: int, trainable: int, place: Place
 ) -> float:
     s = recipe.schedule
     rows = steps * s.batch * s.accumulation
@@ -172,10 +198,12 @@ def _seconds(
         trainable,
         checkpointing=s.gradient_checkpointing,
     )
-    cores = s.threads or physical_cores()
-    work = tokens * each / flops_per_second(cores)
+    if place.kind == "cpu":
+        rate = speed.of_processor(s.threads or physical_cores())
+    else:
+        rate = speed.of_card(place.name)
     batches = steps * s.accumulation
-    return _STARTUP_S + work + batches * shape.layers * _OVERHEAD_S
+    return _STARTUP_S + tokens * each / rate + batches * shape.layers * _OVERHEAD_S
 
 
 def reached(

@@ -18,7 +18,7 @@ from trl.trainer.sft_config import SFTConfig
 from backend.errors import SternaError
 from backend.train import defaults, speed
 from backend.train import recipe as recipes
-from backend.train.bases import device_of, dtype_of, load_base
+from backend.train.bases import device_of, load_base
 from backend.train.data import hub
 from backend.train.data.encoder import Encoder, encoder_for
 from backend.train.data.prepare import Prepared, prepare
@@ -116,8 +116,13 @@ class Session:
             resumed_from=start.step if start else None,
         )
         tuner.train(resume_from_checkpoint=str(start.path) if start else None)
-        if device.type == "cpu" and self.first:
-            self._remember_speed(reporter, source, count_trainable(model))
+        if device.type != "mps" and self.first:
+            on = (
+                self.recipe.schedule.threads
+                if device.type == "cpu"
+                else torch.cuda.get_device_name(0)
+            )
+            self._remember_speed(reporter, source, count_trainable(model), on)
         if listener.stopped:
             return False
         self._finish(tuner, encoder, source)
@@ -189,7 +194,7 @@ class Session:
 
     def _arguments(self, device: torch.device, validates: bool, fresh: bool) -> SFTConfig:
         s, d, w = self.recipe.schedule, self.recipe.data, self.recipe.watch
-        bf16 = device.type == "cuda" and dtype_of(self.recipe, device) == torch.bfloat16
+        bf16 = device.type == "cuda" and self.recipe.base.dtype != "float32"
         return SFTConfig(
             output_dir=str(self.folder.checkpoints),
             per_device_train_batch_size=s.batch,
@@ -227,13 +232,15 @@ class Session:
             ddp_timeout=_PATIENCE,
         )
 
-    def _remember_speed(self, reporter: Reporter, source: Source, trainable: int) -> None:
+    def _remember_speed(
+        self, reporter: Reporter, source: Source, trainable: int, on: int | str
+    ) -> None:
         """Keep how fast it went, for the estimates of later runs."""
         tokens, steps, seconds = reporter.pace()
         if steps >= _TELLING and "WORLD_SIZE" not in os.environ:
             rate = reached(self.recipe, shape_of(source), trainable, tokens, steps, seconds)
             if rate is not None:
-                speed.remember(self.recipe.schedule.threads, rate)
+                speed.remember(on, rate)
 
     def _listen(
         self, tuner: Tuner, reporter: Reporter, encoder: Encoder, kept: store.Kept

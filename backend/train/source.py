@@ -1,7 +1,6 @@
 """What a recipe's base is: a GGUF file, a folder, or a repository of the Hub; and its shape."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ from typing import Any
 from backend import library
 from backend.errors import SternaError
 from backend.gguf import describe, open_gguf, require_model
+from backend.gguf.contents import GGUFContents
+from backend.hub.reference import looks_remote, parse
 from backend.train.shape import ModelShape, config_shape, gguf_shape
 
-_REPO = re.compile(r"[\w.-]+/[\w.-]+")
 _PARTS = {  # of a repository, by what is needed of it
     "shape": ("config.json",),
     "words": ("*.json", "*.jinja"),
@@ -45,6 +45,14 @@ def find(text: str, need: str = "weights") -> Source:
 
     Raises SternaError: not_found, ambiguous, not_a_model, offline, gated.
     """
+    return find_here(text) or _fetch(text, need)
+
+
+def find_here(text: str) -> Source | None:
+    """Return the base on this computer that a text means, None where it can only be on the Hub.
+
+    Raises SternaError: not_found, ambiguous, not_a_model.
+    """
     path = Path(text).expanduser()
     if path.name == "config.json" and path.is_file():
         path = path.parent
@@ -59,10 +67,9 @@ def find(text: str, need: str = "weights") -> Source:
     try:
         found = library.resolve(text)
     except SternaError as error:
-        name = text.partition("@")[0]
-        if error.kind != "not_found" or not _REPO.fullmatch(name) or path.exists():
+        if error.kind != "not_found" or path.exists() or not looks_remote(text):
             raise
-        return _fetch(text, need)
+        return None
     if found.is_dir():
         return Source("folder", found.resolve(), found.resolve().name)
     return Source("gguf", found, found.name)
@@ -73,19 +80,24 @@ def shape_of(source: Source) -> ModelShape:
     if source.kind == "folder":
         return config_shape(_config(source.path / "config.json"))
     with open_gguf(source.path) as file:
-        require_model(file)
-        card = describe(file)
-        return gguf_shape(
-            card.arch,
-            ((t.name, t.shape, t.type_name) for t in file.tensors.values()),
-            {
-                "layers": card.layers,
-                "heads": card.heads,
-                "kv_heads": card.kv_heads,
-                "head_width": card.head_width,
-                "context": card.context,
-            },
-        )
+        return shape_of_header(file)
+
+
+def shape_of_header(file: GGUFContents) -> ModelShape:
+    """Return the shape that a GGUF header describes, of a file here or elsewhere."""
+    require_model(file)
+    card = describe(file)
+    return gguf_shape(
+        card.arch,
+        ((t.name, t.shape, t.type_name) for t in file.tensors.values()),
+        {
+            "layers": card.layers,
+            "heads": card.heads,
+            "kv_heads": card.kv_heads,
+            "head_width": card.head_width,
+            "context": card.context,
+        },
+    )
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -111,12 +123,13 @@ def _fetch(text: str, need: str) -> Source:
         RepositoryNotFoundError,
     )
 
-    name, _, revision = text.partition("@")
+    meant = parse(text)
+    name = meant.repo
     try:
         folder = Path(
             snapshot_download(
                 name,
-                revision=revision or None,
+                revision=meant.revision,
                 allow_patterns=list(_PARTS[need]),
             )
         )

@@ -12,6 +12,7 @@ from backend import paths
 
 _SIDE, _SECONDS = 1024, 0.3
 _SHARE = 0.6  # of the speed of plain products that training reached where it was measured
+_CARD = 30e12  # of a graphics card that has trained nothing yet: a middling one
 _KEPT = 20
 
 
@@ -39,7 +40,7 @@ def _write(data: dict[str, list[float]]) -> None:
         fresh.replace(_file())
 
 
-def flops_per_second(threads: int) -> float:
+def of_processor(threads: int) -> float:
     """Return floating-point operations a second in training on so many threads."""
     known = _read()
     runs = known.get(f"runs-{threads}") or []
@@ -52,11 +53,17 @@ def flops_per_second(threads: int) -> float:
     return products[0] * _SHARE
 
 
-def remember(threads: int, rate: float) -> None:
-    """Keep what a run reached."""
+def of_card(name: str) -> float:
+    """Return the same of a graphics card."""
+    runs = _read().get(f"runs-{name}") or [_CARD]
+    return sorted(runs)[len(runs) // 2]
+
+
+def remember(runner: int | str, rate: float) -> None:
+    """Keep what a run reached, on so many threads or on a card of that name."""
     known = _read()
-    runs = [*(known.get(f"runs-{threads}") or []), rate][-_KEPT:]
-    _write({**known, f"runs-{threads}": runs})
+    runs = [*(known.get(f"runs-{runner}") or []), rate][-_KEPT:]
+    _write({**known, f"runs-{runner}": runs})
 
 
 def _measure() -> float:

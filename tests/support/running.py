@@ -28,12 +28,12 @@ def write_rows(path: Path, count: int = 24, shuffled: bool = False) -> Path:
 
 
 def make_run(
-    folder: Path, base: Path, rows: Path, *, technique=None, schedule=None, **more
+    folder: Path, base: Path, rows: Path, *, technique=None, schedule=None, device="cpu", **more
 ) -> RunFolder:
     """Write a recipe for a tiny run into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(
-        base=Base(model=str(base), device="cpu"),
+        base=Base(model=str(base), device=device),
         data=Data(path=str(rows), **{"validation": 0.0, "max_length": 64, **more.pop("data", {})}),
         technique=Technique(**{"name": "lora", "rank": 4, **(technique or {})}),
         schedule=Schedule(

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from ggufs import tiny_bitnet, tiny_llama
+from loopback_hub import Repo
 from running import write_rows
 from waiting import wait_until_now
 
@@ -243,3 +244,29 @@ def test_a_ternary_merge_is_refused(capsys, files):
     _, said = as_json(capsys, "export", "t", "--as", "merged-gguf")
     assert said["error"]["kind"] == "ternary_merge"
     assert as_json(capsys, "export", "t")[0] == 0
+
+
+def test_an_estimate_of_a_file_on_the_hub_reads_its_header_alone(capsys, files, hub):
+    tiny_llama(files / "tern-F32.gguf", hidden=256, ffn=768)
+    data = (files / "tern-F32.gguf").read_bytes()
+    hub.add(Repo("own/Tern-GGUF", {"tern-F32.gguf": data}))
+    _, here = as_json(capsys, "train", "--estimate", "--base", files / "tern-F32.gguf")
+    status, there = as_json(capsys, "train", "--estimate", "--base", "own/Tern-GGUF:F32")
+    assert status == 0
+    for key in ("trainable_parameters", "peak_memory", "adapter_bytes", "parts"):
+        assert there[key] == here[key]
+    assert sum(r.sent for r in hub.requests if r.host == "cdn") < len(data) / 2
+
+
+def test_an_estimate_of_a_repository_reads_its_config_alone(capsys, home, hub):
+    weights = bytes(1 << 20)
+    config = json.dumps(LLAMA_7B).encode()
+    hub.add(Repo("own/Seven", {"config.json": config, "model.safetensors": weights}))
+    status, said = as_json(capsys, "train", "--estimate", "--base", "own/Seven", "--rank", "64")
+    assert status == 0
+    assert said["trainable_parameters"] == 159_907_840
+    assert sum(r.sent for r in hub.requests) < 100_000
+    hub.add(Repo("own/Empty", {"model.safetensors": weights, "config.json": b"[]"}))
+    status, said = as_json(capsys, "train", "--estimate", "--base", "own/Empty")
+    assert status == 1
+    assert said["error"]["kind"] == "not_a_model"

@@ -112,9 +112,9 @@ def _ended(args: Namespace, folder: RunFolder, last: Event | None) -> int:
 def _estimate(args: Namespace, recipe: Recipe) -> int:
     from backend.train.estimate import assumed, estimate
     from backend.train.looking import ENOUGH, look, sequences
-    from backend.train.source import find, shape_of
+    from backend.train.remote_shape import shape_anywhere
 
-    shape = shape_of(find(recipe.base.model, "shape"))
+    shape = shape_anywhere(recipe.base.model)
     data = assumed(recipe)
     if recipe.data.path:
         data = sequences(look(recipe, 0, ENOUGH))

@@ -59,7 +59,8 @@ class Tuner(SFTTrainer):
             groups = self.technique.groups(
                 self.plain_model, self.args.learning_rate, self.args.weight_decay
             )
-            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
+            fused = self.args.device.type in ("cpu", "cuda")  # one pass over each tensor, no copies
+            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate, fused=fused)
         optimizer: torch.optim.Optimizer = self.optimizer
         return optimizer
 

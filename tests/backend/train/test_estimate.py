@@ -1,15 +1,20 @@
 """What is told before a run, against what PyTorch keeps and what the system says a run took."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from ggufs import tiny_llama
 from running import make_run, train, write_rows
 from tuning import SHAPE, tiny
 
-from backend.train import costs, speed
+from backend.machine import GPU, read_machine
+from backend.train import costs, place, speed
 from backend.train import recipe as recipes
-from backend.train.estimate import estimate, reached
+from backend.train.estimate import Sequences, estimate, reached
 from backend.train.looking import look, sequences
+from backend.train.place import Place
+from backend.train.recipe import Base, Data, Recipe
 from backend.train.recipe import Technique as Spec
 from backend.train.run import folder as folders
 from backend.train.run.events import read_all
@@ -36,11 +41,14 @@ WIDE = {
 }
 
 
-def kept(spec: Spec, layers: int, ids) -> int:
+def kept(spec: Spec, layers: int, ids, mixed: bool) -> int:
     """Return the bytes that a forward pass keeps for its backward pass; each storage once."""
     torch.manual_seed(0)
     way = technique(spec)
-    model = way.attach(tiny(num_hidden_layers=layers, **WIDE))
+    frozen = mixed and spec.name != "sft"
+    dtype = torch.bfloat16 if frozen else torch.float32
+    base = tiny(num_hidden_layers=layers, dtype=dtype, **WIDE).requires_grad_(not frozen)
+    model = way.attach(base)
     model.train()
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
     found: dict[int, int] = {}
@@ -53,20 +61,30 @@ def kept(spec: Spec, layers: int, ids) -> int:
             alive.append(storage)  # or its place might be given to another
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+    with (
+        torch.autocast("cpu", torch.bfloat16, enabled=mixed),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
+    ):
         loss = model(input_ids=ids, labels=ids).loss
     assert loss.isfinite()
     return sum(found.values())
 
 
+@pytest.mark.parametrize("mixed", [False, True], ids=["float32", "mixed"])
 @pytest.mark.parametrize("name", TECHNIQUES)
-def test_what_a_layer_keeps_is_what_pytorch_keeps(name):
+def test_what_a_layer_keeps_is_what_pytorch_keeps(name, mixed):
     spec = Spec(**{"rank": 8, "alpha": 16.0, "targets": "all-linear", **TECHNIQUES[name]})
-    ids = torch.randint(0, 64, (2, 48))
-    measured = (kept(spec, 5, ids) - kept(spec, 2, ids)) / 3
+    few, many = (torch.randint(0, 64, (2, length)) for length in (16, 64))
+    # what grows with the tokens: copies of weights do not
+    rows = {
+        ids.numel(): kept(spec, 5, ids, mixed) - kept(spec, 2, ids, mixed) for ids in (few, many)
+    }
+    measured = (rows[128] - rows[32]) / 3
     shape = config_shape({**SHAPE, **WIDE, "model_type": "llama", "num_hidden_layers": 2})
-    layer = costs.layer_floats(shape, spec)
-    told = ids.numel() * (layer.floats * 4 + layer.mask_bytes)
+    keeps = costs.layer_keeps(shape, spec, mixed=mixed)
+    if mixed and spec.dropout:  # on a processor masks are floats, whatever is computed in
+        keeps = replace(keeps, mask_bytes=4 * keeps.mask_bytes)
+    told = 96 * keeps.bytes
     assert told == pytest.approx(measured, rel=0.12)
 
 
@@ -124,3 +142,47 @@ def test_the_peak_is_within_fifteen_hundredths_of_what_was_told(home, tmp_path, 
     done = read_all(folders.RunFolder(run.path).events)[-1]
     assert done["event"] == "done"
     assert told.peak_memory == pytest.approx(done["peak"], rel=0.15)
+
+
+GIB = 1 << 30
+
+
+def test_on_a_graphics_card_its_own_memory_counts_and_weights_are_halves(home):
+    big = {
+        "hidden_size": 2048, "intermediate_size": 8192, "num_attention_heads": 16,
+        "num_key_value_heads": 4, "num_hidden_layers": 16, "vocab_size": 32_000,
+    }  # fmt: skip
+    shape = config_shape({**SHAPE, **big, "model_type": "llama"})
+    recipe = Recipe(base=Base(model="m"), data=Data(path=""))
+    data = Sequences(100, 512, 512)
+    card, processor = Place("cuda", 20 * GIB, "card"), Place("cpu", 4 * GIB)
+    there, here = (estimate(recipe, shape, data, place=p) for p in (card, processor))
+    assert there.weights * 2 == here.weights == 4 * shape.params
+    assert there.available == 20 * GIB
+    assert there.fits
+    assert not here.fits
+    assert there.largest_batch > here.largest_batch == 0
+    speed.remember("card", 1e15)
+    assert estimate(recipe, shape, data, place=card).seconds < there.seconds
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "build", "kind"),
+    [
+        ("auto", "nvidia", "2.13.0", "cuda"),
+        ("auto", "nvidia", "2.13.0+cpu", "cpu"),
+        ("cpu", "nvidia", "2.13.0", "cpu"),
+        ("auto", "apple", "2.13.0", "cpu"),
+        ("auto", None, "2.13.0", "cpu"),
+    ],
+)
+def test_where_a_run_computes_is_told_by_card_and_build(
+    home, monkeypatch, device, gpu, build, kind
+):
+    found = read_machine()
+    gpus = (GPU("card", gpu, 8 * GIB, 6 * GIB, "probe", shared=gpu == "apple"),) if gpu else ()
+    monkeypatch.setattr(place, "read_machine", lambda: replace(found, gpus=gpus))
+    monkeypatch.setattr(place, "version", lambda _: build)
+    said = place.place_of(Recipe(base=Base(model="m", device=device), data=Data(path="")))
+    assert said.kind == kind
+    assert kind == "cpu" or 5 * GIB < said.free < 6 * GIB
