@@ -84,6 +84,7 @@ static inline Ints ints_add(Ints x, Ints y) { return (Ints){_mm256_add_epi32(x.a
 
 #ifdef DOT_INSTRUCTION
 #define CODE_SHIFT 0
+#define READ_AHEAD kernels_read_ahead
 static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
 {
     __m256i v = word(q);
@@ -94,7 +95,7 @@ static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
 /* Pairs of products go to 16 bits first, and several of them gather there: PAIRS_HOLD quads of codes of so
  * many bits cannot overflow. Wide codes are made signed, for |code| * |q| stays below 2^14. */
 #define CODE_SHIFT 128
-#define READ_AHEAD 4096 /* Zen 3: 1.4 times as fast; processors with VNNI were slower for it */
+#define READ_AHEAD 4096 /* Zen 3: 1.4 times as fast */
 #define PAIRS_HOLD(bits) ((bits) <= 2 ? 40 : (bits) <= 4 ? 8 : (bits) == 5 ? 4 : 2)
 typedef struct { __m256i a, b; } Pairs;
 

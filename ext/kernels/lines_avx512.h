@@ -6,6 +6,7 @@ typedef __m512i Line;   /* 64 bytes: a dword of codes of each row */
 typedef __m512i Ints;   /* a sum of each row */
 typedef __m512 Floats;
 
+#define READ_AHEAD kernels_read_ahead
 #define CODE_SHIFT 0 /* ints_dot_wide takes codes as they are */
 #define EACH_LANE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 enum { LANES = 12 };

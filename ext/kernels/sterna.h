@@ -105,6 +105,10 @@ typedef struct {
     const Cache *k, *v;
 } Attention;
 
+/* How many bytes ahead of what it multiplies the decoding of the VNNI sets asks for memory: 0 where the
+ * processor's own prefetcher does better alone. Set when a set is chosen. */
+extern int kernels_read_ahead;
+
 enum { FORMATS_MAX = 24 };
 
 /* What differs by instruction set. */
