@@ -38,15 +38,24 @@ def _line(few: float, many: float, layers: tuple[int, int], whole: int) -> float
     return many + (many - few) / (layers[1] - layers[0]) * (whole - layers[1])
 
 
-def extrapolate(few: Sample, many: Sample, layers: tuple[int, int], whole: int) -> Estimate:
-    """Return what `whole` layers would do, by the times of two numbers of `layers`."""
+def extrapolate(
+    few: list[Sample], many: list[Sample], layers: tuple[int, int], whole: int
+) -> Estimate:
+    """Return what `whole` layers would do, by the median times of runs of two numbers of `layers`.
+
+    Medians come first: a difference of two single runs multiplies what disturbed either by many layers.
+    """
+
+    def middle(samples: list[Sample], pick: str) -> float:
+        values: list[float] = [getattr(sample, pick) for sample in samples]
+        return statistics.median(values)
+
     seconds = [
-        _line(1 / getattr(few, kind), 1 / getattr(many, kind), layers, whole)
+        _line(1 / middle(few, kind), 1 / middle(many, kind), layers, whole)
         for kind in ("prefill", "decode")
     ]
-    read = _line(few.bytes_per_token, many.bytes_per_token, layers, whole)
-    bandwidth = statistics.median((few.bandwidth, many.bandwidth))
-    return Estimate(1 / seconds[0], 1 / seconds[1], read, bandwidth)
+    read = _line(few[0].bytes_per_token, many[0].bytes_per_token, layers, whole)
+    return Estimate(1 / seconds[0], 1 / seconds[1], read, middle([*few, *many], "bandwidth"))
 
 
 def _file(shape: Shape, name: str, type_name: str, layers: int, folder: Path) -> Path:
@@ -59,17 +68,10 @@ def _file(shape: Shape, name: str, type_name: str, layers: int, folder: Path) ->
     return path
 
 
-def _row(threads: int, found: list[Estimate]) -> str:
-    def middle(pick: str, form: str) -> str:
-        values = [getattr(estimate, pick) for estimate in found]
-        return (
-            f"{min(values):{form}} / **{statistics.median(values):{form}}** / {max(values):{form}}"
-        )
-
-    read = statistics.median(estimate.bytes_per_token for estimate in found) / 1e6
+def _row(threads: int, found: Estimate) -> str:
     cells = [
-        str(threads), f"{read:.0f}", middle("prefill", ".2f"), middle("decode", ".2f"),
-        middle("fraction_of_limit", ".0%"),
+        str(threads), f"{found.bytes_per_token / 1e6:.0f}", f"{found.prefill:.2f}", f"{found.decode:.2f}",
+        f"{found.bandwidth / 1e9:.1f}", f"{found.fraction_of_limit:.0%}",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
@@ -79,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.layered", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="bitnet-100b")
     parser.add_argument("--type", choices=NAMES, default="TQ2_0")
-    parser.add_argument("--layers", type=int, nargs=2, default=(1, 3), help="numbers to make")
+    parser.add_argument("--layers", type=int, nargs=2, default=(2, 8), help="numbers to make")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "sterna-bench",
         help="where files are made",
@@ -98,8 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
         for threads in options.threads:
             work = Work(options.prompt, options.answer, threads)
             rounds = [[Ours(file).run(work) for file in files] for _ in range(options.rounds)]
-            found = [extrapolate(few, many, layers, shape.layers) for few, many in rounds]
-            rows.append(_row(threads, found))
+            few, many = (list(samples) for samples in zip(*rounds, strict=True))
+            rows.append(_row(threads, extrapolate(few, many, layers, shape.layers)))
     except (BenchError, SternaError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -107,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{options.shape}, {options.type}: **extrapolated** to {shape.layers} layers from runs of "
         f"{layers[0]} and {layers[1]} layers of full width\n\n"
         f"| threads | MB a token | prefill of {options.prompt}, tok/s | decode of {options.answer}, "
-        "tok/s | of the limit |\n| --- | --- | --- | --- | --- |"
+        "tok/s | GB/s read | of the limit |\n| --- | --- | --- | --- | --- | --- |"
     )
     print(*rows, sep="\n")
     return 0
