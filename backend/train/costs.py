@@ -47,8 +47,13 @@ class PerToken:
         return 4 * self.floats + 2 * self.halves + self.mask_bytes
 
 
-def layer_keeps(shape: ModelShape, technique: Technique, *, mixed: bool = False) -> PerToken:
-    """Return what one layer keeps for one token until its backward pass."""
+def layer_keeps(
+    shape: ModelShape, technique: Technique, *, mixed: bool = False, casts: bool = True
+) -> PerToken:
+    """Return what one layer keeps for one token until its backward pass.
+
+    `casts`: mixed adapters cast their input, each for itself; beside weights in 4 bits they do not.
+    """
     matrices = [m for m in chosen(shape, technique.targets) if m.module != "lm_head"]
     if technique.name == "sft":
         matrices = list(shape.matrices)
@@ -57,7 +62,10 @@ def layer_keeps(shape: ModelShape, technique: Technique, *, mixed: bool = False)
         floats, inputs = _adapter(shape, technique, matrices, _shared_inputs(matrices))
         return PerToken(norms + products + floats, mask_bytes=_MASK_BYTES * inputs)
     each = sum(m.inputs * m.count / shape.layers for m in matrices)
-    halves, inputs = _adapter(shape, technique, matrices, each)
+    if shape.family in _SUB_NORMED:  # squares are float32: of what, and what comes out
+        norms, products = norms + 2 * shape.feed_forward, products - shape.feed_forward
+    own = each if casts else _shared_inputs(matrices)
+    halves, inputs = _adapter(shape, technique, matrices, own)
     if technique.name == "sft":  # the norms' outputs stay float32; attention's result is an input
         norms, halves = norms + 2 * shape.hidden, each - shape.heads * shape.head_width
     return PerToken(norms, products + halves, _CARD_MASK_BYTES * inputs)
@@ -133,6 +141,14 @@ def layer_work(shape: ModelShape, tokens: int, *, mixed: bool = False) -> int:
     if mixed:  # and the widest input, as float32 for its adapter
         return tokens * (2 * widest + 4 * shape.feed_forward)
     return tokens * widest * 4
+
+
+def scores(shape: ModelShape, batch: int, length: int) -> int:
+    """Return the bytes of attention's weights where PyTorch keeps them: float32 on a card, with
+    fewer keys than queries, for which none of its fused kernels is made.
+    """
+    grouped = shape.kv_heads != shape.heads
+    return 4 * batch * shape.heads * length**2 * grouped
 
 
 def unpacked(shape: ModelShape, *, each: int) -> int:

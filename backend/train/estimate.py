@@ -156,7 +156,10 @@ def _batch_bytes(
     longest = recipe.data.max_length if recipe.data.packing else data.longest
     length = min(longest, recipe.data.max_length)
     tokens = batch * length
-    one = tokens * costs.layer_keeps(shape, recipe.technique, mixed=half).bytes
+    four = recipe.base.load_in_4bit
+    one = tokens * costs.layer_keeps(shape, recipe.technique, mixed=half, casts=not four).bytes
+    if place.kind == "cuda" and not half:
+        one += costs.scores(shape, batch, length)
     kept = one * shape.layers
     if recipe.schedule.gradient_checkpointing:
         kept = tokens * shape.hidden * (2 if half and not full else 4) * shape.layers + one

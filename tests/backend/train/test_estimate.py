@@ -14,7 +14,7 @@ from backend.train import recipe as recipes
 from backend.train.estimate import Sequences, estimate, reached
 from backend.train.looking import look, sequences
 from backend.train.place import Place
-from backend.train.recipe import Base, Data, Recipe
+from backend.train.recipe import Base, Data, Recipe, Schedule
 from backend.train.recipe import Technique as Spec
 from backend.train.run import folder as folders
 from backend.train.run.events import read_all
@@ -186,3 +186,37 @@ def test_where_a_run_computes_is_told_by_card_and_build(
     said = place.place_of(Recipe(base=Base(model="m", device=device), data=Data(path="")))
     assert said.kind == kind
     assert kind == "cpu" or 5 * GIB < said.free < 6 * GIB
+
+
+H100 = [  # peak bytes by torch.cuda.max_memory_allocated, PyTorch 2.11, rows of 512 tokens, in MB
+    ("lora", {}, {}, {}, 3650),
+    ("lora-fa", {}, {}, {}, 2785),
+    ("vera", {}, {}, {}, 4100),
+    ("lora-plus", {}, {}, {}, 3650),
+    ("delta-lora", {}, {}, {}, 3707),
+    ("lora", {"gradient_checkpointing": True, "batch": 8}, {}, {}, 1484),
+    ("lora", {}, {"dropout": 0.1}, {}, 4063),
+    ("lora", {"batch": 16}, {}, {}, 11547),
+    ("lora-fa", {"batch": 16}, {}, {}, 8165),
+    ("lora", {}, {}, {"load_in_4bit": True}, 2790),
+    ("delta-lora", {}, {}, {"load_in_4bit": True}, 2805),
+    ("sft", {}, {}, {"dtype": "float32"}, 10772),
+]
+
+
+@pytest.mark.parametrize(("name", "schedule", "more", "base", "measured"), H100)
+def test_peaks_that_were_measured_on_a_card_are_told(home, name, schedule, more, base, measured):
+    shape = config_shape({
+        "model_type": "llama", "hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 32_000,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "num_hidden_layers": 20,
+        "tie_word_embeddings": False,
+    })  # fmt: skip
+    recipe = Recipe(
+        base=Base(model="m", **base),
+        data=Data(path="", max_length=512),
+        technique=Spec(name=name, **more),
+        schedule=Schedule(**{"batch": 4, **schedule}),
+    )
+    place = Place("cuda", 80 * GIB, "H100")
+    told = estimate(recipe, shape, Sequences(64, 512, 512), place=place).peak_memory
+    assert told == pytest.approx(measured * 1e6, rel=0.15)
