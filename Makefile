@@ -12,13 +12,16 @@ $(VENV)/.tools: constraints.txt
 	$(PIP) install --quiet -c constraints.txt $(TOOLS)
 	touch $@
 
-# No build isolation: an editable install builds changed C and Cython again when it is imported.
+# No build isolation: an editable install builds changed C and Cython again when it is imported, also by a
+# `sterna` that is started without this environment's programs in PATH: so CYTHON names the whole path.
+INSTALL := PATH="$(CURDIR)/$(BIN):$$PATH" CYTHON="$(CURDIR)/$(BIN)/cython" $(PIP) install
+
 $(VENV)/.run: pyproject.toml $(VENV)/.tools
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[train]"
+	$(INSTALL) --quiet --no-build-isolation -c constraints.txt -e ".[train]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.run
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[dev]"
+	$(INSTALL) --quiet --no-build-isolation -c constraints.txt -e ".[dev]"
 	touch $@
 
 run: $(VENV)/.run
