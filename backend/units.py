@@ -6,6 +6,7 @@ _SIZE = re.compile(
     r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE | re.ASCII
 )
 _COUNT = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([kmbt]?)\s*", re.IGNORECASE | re.ASCII)
+_SPANS = ((60, 60, "min"), (3600, 24, "h"), (86400, 7, "d"), (604800, 52, "w"))
 
 
 def human_bytes(count: int) -> str:
@@ -33,6 +34,17 @@ def human_seconds(seconds: float) -> str:
         return f"{whole} s"
     minutes = round(whole / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def ago(then: float, now: float) -> str:
+    """Return how long ago `then` was, as e.g. `now`, `5 min`, `2 h`, `9 d`, `3 w`, `2 y`."""
+    seconds = max(0.0, now - then)
+    if seconds < 60:
+        return "now"
+    for size, limit, unit in _SPANS:
+        if seconds < size * limit:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // (365.25 * 86400)) or 1} y"
 
 
 def human_rate(value: float) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from backend.text import clean
+from backend.units import ago as ago
 
 if TYPE_CHECKING:
     from backend.errors import SternaError
 
 UNKNOWN = "–"
-_SPANS = ((60, 60, "min"), (3600, 24, "h"), (86400, 7, "d"), (604800, 52, "w"))
 
 
 def tokens(count: int) -> str:
@@ -55,17 +55,6 @@ def rate(value: float) -> str:
 def seconds(value: float) -> str:
     """Return a time as e.g. `35 ms` or `1.4 s`."""
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
-
-
-def ago(then: float, now: float) -> str:
-    """Return how long ago `then` was, as e.g. `now`, `5 min`, `2 h`, `9 d`, `3 w`, `2 y`."""
-    seconds = max(0.0, now - then)
-    if seconds < 60:
-        return "now"
-    for size, limit, unit in _SPANS:
-        if seconds < size * limit:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds // (365.25 * 86400)) or 1} y"
 
 
 def cut(text: str, width: int) -> str:

@@ -18,7 +18,7 @@ Facts about the files, with their sources:
 
 import torch
 from oracle_gguf import read
-from oracle_llama import attend, rms_norm
+from oracle_llama import Transformer, attend
 from torch.nn.functional import linear, silu
 
 
@@ -40,7 +40,7 @@ def rotate_halves(x, base):
     return torch.cat([low * cos - high * sin, high * cos + low * sin], -1)
 
 
-class OracleBitNet:
+class OracleBitNet(Transformer):
     """A BitNet read from a GGUF file."""
 
     def __init__(self, path):
@@ -65,24 +65,8 @@ class OracleBitNet:
             y = linear(x, weight.value)
         return y if scale is None else y * scale.value
 
-    def norm(self, name, x):
-        return rms_norm(x, self.weights[name + ".weight"].value, self.eps)
-
-    @torch.no_grad()
-    def logits(self, ids):
-        """Return the logits after each token, float32 [tokens, vocabulary]."""
-        x = self.weights["token_embd.weight"].value[torch.as_tensor(ids)]
-        for layer in range(self.layers):
-            p = f"blk.{layer}."
-            x = x + self.attention(p, self.norm(p + "attn_norm", x))
-            x = x + self.feed_forward(p, self.norm(p + "ffn_norm", x))
-        tied = "output.weight" not in self.weights
-        return self.linear("token_embd" if tied else "output", self.norm("output_norm", x)).numpy()
-
     def attention(self, p, x):
-        q = self.linear(p + "attn_q", x).unflatten(-1, (self.heads, -1))
-        k = self.linear(p + "attn_k", x).unflatten(-1, (self.kv_heads, -1))
-        v = self.linear(p + "attn_v", x).unflatten(-1, (self.kv_heads, -1))
+        q, k, v = self.heads_of(p, x)
         q, k = rotate_halves(q, self.rope_base), rotate_halves(k, self.rope_base)
         return self.linear(p + "attn_output", self.norm(p + "attn_sub_norm", attend(q, k, v)))
 

@@ -39,7 +39,30 @@ def attend(q, k, v):
     return mixed.transpose(0, 1).flatten(1)
 
 
-class OracleLlama:
+class Transformer:
+    """Layers of attention and feed-forward, each after a norm; subclasses say what those are."""
+
+    def norm(self, name, x):
+        return rms_norm(x, self.weights[name + ".weight"].value, self.eps)
+
+    @torch.no_grad()
+    def logits(self, ids):
+        """Return the logits after each token, float32 [tokens, vocabulary]."""
+        x = self.weights["token_embd.weight"].value[torch.as_tensor(ids)]
+        for layer in range(self.layers):
+            p = f"blk.{layer}."
+            x = x + self.attention(p, self.norm(p + "attn_norm", x))
+            x = x + self.feed_forward(p, self.norm(p + "ffn_norm", x))
+        tied = "output.weight" not in self.weights
+        return self.linear("token_embd" if tied else "output", self.norm("output_norm", x)).numpy()
+
+    def heads_of(self, p, x):
+        """Return q, k and v, [tokens, heads, width] each."""
+        counts = {"q": self.heads, "k": self.kv_heads, "v": self.kv_heads}
+        return (self.linear(f"{p}attn_{n}", x).unflatten(-1, (c, -1)) for n, c in counts.items())
+
+
+class OracleLlama(Transformer):
     """A Llama read from a GGUF file, its weights dequantised to float32."""
 
     def __init__(self, path):
@@ -58,24 +81,8 @@ class OracleLlama:
     def linear(self, name, x):
         return linear(x, self.weights[name + ".weight"].value)
 
-    def norm(self, name, x):
-        return rms_norm(x, self.weights[name + ".weight"].value, self.eps)
-
-    @torch.no_grad()
-    def logits(self, ids):
-        """Return the logits after each token, float32 [tokens, vocabulary]."""
-        x = self.weights["token_embd.weight"].value[torch.as_tensor(ids)]
-        for layer in range(self.layers):
-            p = f"blk.{layer}."
-            x = x + self.attention(p, self.norm(p + "attn_norm", x))
-            x = x + self.feed_forward(p, self.norm(p + "ffn_norm", x))
-        tied = "output.weight" not in self.weights
-        return self.linear("token_embd" if tied else "output", self.norm("output_norm", x)).numpy()
-
     def attention(self, p, x):
-        q = self.linear(p + "attn_q", x).unflatten(-1, (self.heads, -1))
-        k = self.linear(p + "attn_k", x).unflatten(-1, (self.kv_heads, -1))
-        v = self.linear(p + "attn_v", x).unflatten(-1, (self.kv_heads, -1))
+        q, k, v = self.heads_of(p, x)
         q, k = (rotate_consecutive(t, self.rope_base, self.rope_factors) for t in (q, k))
         return self.linear(p + "attn_output", attend(q, k, v))
 

@@ -3,7 +3,7 @@
 import pytest
 from frozen import frozen, machine
 from ggufs import tiny_llama
-from loopback_hub import LoopbackHub, Repo, pseudo_random
+from loopback_hub import Repo, pseudo_random
 from piloting import wait_until
 from textual.widgets import Static
 
@@ -12,15 +12,6 @@ from tui.app import SternaApp
 from tui.panes.picks import PickList, Picks
 
 SIZES = [(80, 24), (120, 40)]
-
-
-@pytest.fixture
-def hub(home, monkeypatch):
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    with LoopbackHub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
 
 
 async def offered(pilot):

@@ -1,6 +1,5 @@
 """`sterna ls`: models on disk."""
 
-import time
 from argparse import ArgumentParser, Namespace
 
 from backend.library import LibraryModel, survey
@@ -14,16 +13,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         "text", nargs="?", default="", help="only models whose name, quant or store holds this"
     )
     parser.add_argument("--favourites", action="store_true", help="only favourites")
-
-
-def _ago(when: float | None) -> str:
-    if when is None:
-        return "–"
-    seconds = max(0, int(time.time() - when))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return "now"
 
 
 def _data(model: LibraryModel) -> dict[str, object]:
@@ -74,7 +63,7 @@ def _row(m: LibraryModel) -> list[str]:
         m.quant if known else "unusable",
         size,
         context if known else "–",
-        _ago(m.last_used),
+        output.ago(m.last_used),
         m.store if m.connected else f"{m.store}, not connected",
     ]
 

@@ -3,9 +3,11 @@
 import json
 import shutil
 import sys
+import time
 from argparse import Namespace
 from typing import Any
 
+from backend import units
 from backend.errors import SternaError
 from backend.text import clean
 
@@ -53,6 +55,11 @@ def fail(error: SternaError, as_json: bool) -> None:
     if as_json:
         line(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
     note(f"sterna: {error.message} {error.hint}".rstrip())
+
+
+def ago(when: float | None) -> str:
+    """Return how long ago something was, for a table."""
+    return "–" if when is None else units.ago(when, time.time())
 
 
 def table(rows: list[list[str]], right: frozenset[int] = frozenset()) -> str:

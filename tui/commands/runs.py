@@ -1,7 +1,6 @@
 """`sterna runs`: training runs, and what can be done with them."""
 
 import shutil
-import time
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
@@ -81,22 +80,12 @@ def _row(folder: RunFolder, made: RunStatus) -> list[str]:
         _number(made.loss),
         _number(made.eval_loss),
         human_count(made.trainable_parameters) if made.trainable_parameters else "–",
-        _ago(made.updated),
+        output.ago(made.updated),
     ]
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _ago(when: float | None) -> str:
-    if when is None:
-        return "–"
-    seconds = max(0, int(time.time() - when))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return "now"
 
 
 def run_data(folder: RunFolder, made: RunStatus) -> dict[str, Any]:

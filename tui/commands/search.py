@@ -1,6 +1,5 @@
 """`sterna search`: models on the Hub."""
 
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,7 +140,7 @@ def _row(model: FoundModel) -> list[str]:
         human_count(model.params) if model.params else "–",
         "–" if model.downloads is None else human_count(model.downloads),
         "–" if model.likes is None else human_count(model.likes),
-        _ago(model.updated),
+        output.ago(model.updated),
         model.license or "–",
         _quants(model),
     ]
@@ -154,13 +153,3 @@ def _quants(model: FoundModel) -> str:
         return "safetensors" if "safetensors" in model.tags else "–"
     more = f" … ({len(names)})" if len(names) > _QUANTS_SHOWN else ""
     return " ".join(names[:_QUANTS_SHOWN]) + more
-
-
-def _ago(when: float | None) -> str:
-    if when is None:
-        return "–"
-    days = max(0, int((time.time() - when) / 86400))
-    for size, unit in ((365, "y"), (30, "mo"), (7, "w")):
-        if days >= size:
-            return f"{days // size} {unit}"
-    return f"{days} d"

@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Protocol
 
 from tokenizers import Tokenizer as Pipeline
 
@@ -205,7 +206,17 @@ class StreamDecoder:
         return self._utf8.decode(b"", final=True)
 
 
-def encode_rendered(tokenizer: Tokenizer, rendered: Rendered) -> list[int]:
+class Encoder(Protocol):
+    """What is needed of a tokenizer to encode a conversation."""
+
+    add_bos: bool
+
+    @property
+    def bos_id(self) -> int | None: ...
+    def part(self, text: str, *, special: bool, first: bool) -> list[int]: ...
+
+
+def encode_rendered(tokenizer: Encoder, rendered: Rendered) -> list[int]:
     """Return the ids of a rendered conversation.
 
     What the template wrote may be special; control tokens that people wrote (the spans) are text. All

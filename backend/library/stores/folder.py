@@ -90,7 +90,23 @@ class Starter(Store):
         )
 
 
-class Own(Store):
+class Plain(Store):
+    """Folders in which models lie as they please."""
+
+    def models(self, root: str) -> Iterator[Found]:
+        """Yield the models and checkpoints below one."""
+        return plain_models(self.name, root)
+
+    def belongings(self, copies: Sequence[Copy]) -> Belongings:
+        """Return the files, or the folders of checkpoints."""
+        return plain_belongings(copies)
+
+    def leftovers(self, root: str) -> Iterator[Leftover]:
+        """Yield unfinished files."""
+        return plain_leftovers(self, root)
+
+
+class Own(Plain):
     """Sterna's own folder."""
 
     name, title = "sterna", "Sterna"
@@ -99,20 +115,8 @@ class Own(Store):
         """Return the folder."""
         return [paths.models_dir()]
 
-    def models(self, root: str) -> Iterator[Found]:
-        """Yield the models in it."""
-        return plain_models(self.name, root)
 
-    def belongings(self, copies: Sequence[Copy]) -> Belongings:
-        """Return the files, or the folders of checkpoints."""
-        return plain_belongings(copies)
-
-    def leftovers(self, root: str) -> Iterator[Leftover]:
-        """Yield unfinished files."""
-        return plain_leftovers(self, root)
-
-
-class Folders(Store):
+class Folders(Plain):
     """The folders that the settings name: disks that come and go among them."""
 
     name, title = "folder", "folders"
@@ -120,15 +124,3 @@ class Folders(Store):
     def roots(self, settings: Settings) -> list[Path]:
         """Return them."""
         return [Path(name).expanduser() for name in settings.library.folders]
-
-    def models(self, root: str) -> Iterator[Found]:
-        """Yield the models below one."""
-        return plain_models(self.name, root)
-
-    def belongings(self, copies: Sequence[Copy]) -> Belongings:
-        """Return the files, or the folders of checkpoints."""
-        return plain_belongings(copies)
-
-    def leftovers(self, root: str) -> Iterator[Leftover]:
-        """Yield unfinished files."""
-        return plain_leftovers(self, root)

@@ -14,11 +14,9 @@ from tokenizers import Tokenizer as Pipeline
 
 from backend.errors import SternaError
 from backend.gguf import describe, open_gguf
-from backend.inference.tokenizer import Tokenizer
+from backend.inference.tokenizer import Tokenizer, encode_rendered
 from backend.inference.tokenizer.vocabulary import TURN_ENDS
-from backend.templates import Rendered, Renderer, render
-
-_RENDERED_BY_ONE = 2000  # rows a rendering process serves: its processor time is limited
+from backend.templates import Renderer, render
 
 
 class Words(Protocol):
@@ -115,7 +113,6 @@ class Encoder:
     template: str | None
     notes: list[str] = field(default_factory=list)
     _renderer: Renderer = field(default_factory=Renderer)
-    _rendered: int = 0
 
     @property
     def chats(self) -> bool:
@@ -129,9 +126,6 @@ class Encoder:
 
         Raises SternaError `template_failed`.
         """
-        self._rendered += 1
-        if self._rendered % _RENDERED_BY_ONE == 0:
-            self._renderer.close()
         rendered = render(
             self.template,
             messages,
@@ -143,7 +137,7 @@ class Encoder:
             **values,
         )
         self.notes += [note for note in rendered.notes if note not in self.notes]
-        return self._ids(rendered)
+        return encode_rendered(self.words, rendered)
 
     def text(self, text: str, *, first: bool = True) -> list[int]:
         """Return the ids of plain text: nothing in it is special. BOS where the model wants it."""
@@ -154,18 +148,6 @@ class Encoder:
     def close(self) -> None:
         """End the rendering process."""
         self._renderer.close()
-
-    def _ids(self, rendered: Rendered) -> list[int]:
-        """Encode as the engine does: what people wrote in place of control tokens stays text."""
-        ids: list[int] = []
-        at, words = 0, self.words
-        for start, end in (*rendered.spans, (len(rendered.text), len(rendered.text))):
-            ids += words.part(rendered.text[at:start], special=True, first=at == 0)
-            ids += words.part(rendered.text[start:end], special=False, first=False)
-            at = end
-        if words.add_bos and words.bos_id is not None and ids[:1] != [words.bos_id]:
-            ids.insert(0, words.bos_id)
-        return ids
 
 
 def encoder_for(kind: str, path: Path, template: str = "auto") -> Encoder:
