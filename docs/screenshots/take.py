@@ -1,14 +1,15 @@
-"""Take the pictures of the README again: `python docs/screenshots/take.py [FOLDER OF MODELS]`.
+"""Take the pictures of the README again: `python docs/screenshots/take.py [--only NAME] [FOLDER OF MODELS]`.
 
 The app runs for real, on the starter model, with a home folder of its own. What differs from machine to
-machine (processor, memory, the clock) is what it is here.
+machine (processor, memory, the clock) is what it is here. The Hub is the one of `shelf.py`.
 """
 
+import argparse
 import asyncio
 import os
-import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent
 QUESTION = "What is a ternary model?"
@@ -23,7 +24,7 @@ async def _until(condition, pilot) -> None:  # noqa: ANN001
     raise SystemExit("the app did not get there within five minutes")
 
 
-async def _take() -> None:
+async def _take(only: str | None) -> None:
     from tui.app import SternaApp
     from tui.messages import ChatWanted, TrainWanted
     from tui.panes.composer import Composer
@@ -35,8 +36,12 @@ async def _take() -> None:
         await _until(lambda: app.library.scanned and app.memory is not None, pilot)
         starter = next(model for model in app.library.models if model.store == "starter")
         await pilot.pause(0.5)
-        app.save_screenshot("models.svg", path=str(HERE))
-        await _take_fit(app, pilot)
+        if only != "hub":
+            app.save_screenshot("models.svg", path=str(HERE))
+            await _take_fit(app, pilot)
+        await _take_hub(app, pilot)
+        if only:
+            return
         app.post_message(ChatWanted(starter))
         await _until(lambda: app.current_mode == "chat" and app.engine.phase is Phase.READY, pilot)
         composer = app.screen.query_one(Composer)
@@ -82,18 +87,42 @@ async def _take_fit(app, pilot) -> None:  # noqa: ANN001
     await pilot.press("escape")
 
 
+async def _take_hub(app, pilot) -> None:  # noqa: ANN001
+    """Show a model of the Hub, opened into its files."""
+    from tui.panes.hub_table import HubTable
+
+    await pilot.press("2")
+    await _until(lambda: app.current_mode == "hub" and app.screen.query_one(HubTable).rows, pilot)
+    await pilot.press("enter")
+    await _until(lambda: app.screen.query_one(HubTable).chosen.variant, pilot)
+    await _until(lambda: app.screen.query_one(HubTable).chosen.opened.recommended, pilot)
+    await _until(lambda: app.hardware.machine.speeds and not app.hardware.measuring, pilot)
+    await pilot.pause(1)
+    app.save_screenshot("hub.svg", path=str(HERE))
+
+
 def main() -> None:
     """Open the app in a fresh home and press its keys."""
-    with tempfile.TemporaryDirectory() as home:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["hub"], help="take this picture alone")
+    parser.add_argument("folders", nargs="*")
+    options = parser.parse_args()
+    from shelf import stocked
+
+    from backend.hub import place
+
+    with tempfile.TemporaryDirectory() as home, stocked(Path(home)) as endpoint:
+        place.KNOWN_HOSTS = (urlsplit(endpoint).netloc,)
         clone = HERE.parents[
             1
         ].parent  # paths are then shown from there on, whoever takes the pictures
         os.environ.update(STERNA_HOME=f"{home}/sterna", HF_HOME=f"{home}/hf", HOME=str(clone))
-        folders = [str(Path(folder).resolve()) for folder in sys.argv[1:]]
+        os.environ["HF_ENDPOINT"] = endpoint
+        folders = [str(Path(folder).resolve()) for folder in options.folders]
         settings = Path(home) / "sterna" / "settings.toml"
         settings.parent.mkdir(parents=True)
         settings.write_text(f"[library]\nfolders = {folders!r}\n")
-        asyncio.run(_take())
+        asyncio.run(_take(options.only))
 
 
 if __name__ == "__main__":

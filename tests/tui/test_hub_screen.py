@@ -221,6 +221,11 @@ async def test_sorting_and_facets_that_are_typed(app, hub, tmp_path):
         await pilot.press("s")
         await wait_until(pilot, lambda: names(app)[1] == "many/Model-029-GGUF")
         assert "sorted by downloads" in text(app, "#asked")
+        assert [h.key for h in table(app).headings] == ["name", "downloads", "params", "here"]
+        await pilot.press("s")
+        await wait_until(pilot, lambda: "sorted by likes" in text(app, "#asked"))
+        await wait_until(pilot, lambda: table(app).headings[1].key == "likes")
+        await wait_until(pilot, lambda: names(app)[0] == NAME)
         await pilot.press("slash", *"license:mit")
         await wait_until(pilot, lambda: names(app) == [NAME])
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -112,6 +113,13 @@ def test_show_reads_the_header_and_downloads_nothing(capsys, hub, model):
     shown = capsys.readouterr().out
     assert "tern-F32.gguf" in shown
     assert hub.endpoint in shown
+
+
+def test_show_tells_the_licence_of_the_repository_where_the_file_says_none(capsys, hub, tmp_path):
+    path = tiny_llama(tmp_path / "said-Q8_0.gguf", tensor_type="Q8_0").path
+    hub.add(Repo("own/Said-GGUF", {path.name: path.read_bytes()}, license="mit"))
+    assert main(["show", "own/Said-GGUF"]) == 0
+    assert re.search(r"licence +mit", capsys.readouterr().out)
 
 
 def test_show_of_what_is_here_asks_nobody(capsys, hub, model):

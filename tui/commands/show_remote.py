@@ -1,6 +1,7 @@
 """`sterna show` for a model on the Hub: its header, read without downloading it, and what else there is."""
 
 from argparse import Namespace
+from dataclasses import replace
 
 from backend.gguf import describe
 from backend.hub import place, reference
@@ -22,8 +23,8 @@ def run(args: Namespace) -> int:
     if variant.files[0].path.lower().endswith(".gguf"):
         file = read_remote(found, variant)
         card = describe(file)
+        card = replace(card, license=card.license or found.model.license or None)
         data = {**show.data(file, card), **_where(found, variant)}
-        data["license"] = card.license or found.model.license or None
         text = show.text(file, card, args)
     else:
         checkpoint = read_checkpoint(client, found, variant)

@@ -30,7 +30,7 @@ EMPTY = (
     "Nothing is being downloaded.\n\nPress 2 for the Hub, choose a model, and d on one of its files. "
     "What is fetched goes on after an interruption, also of the computer."
 )
-KEYS = "space pause, go on  x give up, remove\n⇧↑ ⇧↓ order  b limit  esc close"
+KEYS = "space pause, go on  x give up, remove\n⏎ chat  ⇧↑ ⇧↓ order  b limit  esc close"
 
 
 def toggle(screen: Screen[object]) -> None:

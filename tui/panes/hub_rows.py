@@ -63,10 +63,16 @@ class Row:
         return self.model.repo, self.variant.name if self.variant else "", self.note
 
 
-def fitting(width: int) -> tuple[list[Column], int]:
-    """Return the columns for a table `width` cells wide, and the width of the name."""
+def fitting(width: int, sort: str) -> tuple[list[Column], int]:
+    """Return the columns for a table `width` cells wide, and the width of the name.
+
+    What it is sorted by is always shown: it changes places with the downloads where there is no room for both.
+    """
+    measure = sort if sort in ("likes", "updated") else "downloads"
+    ranks = {column.key: column.rank for column in COLUMNS}
+    ranks |= {"downloads": ranks[measure], measure: 0}
     for most in (3, 2, 1, 0):
-        columns = [column for column in COLUMNS if column.rank <= most]
+        columns = [column for column in COLUMNS if ranks[column.key] <= most]
         left = width - sum(column.width + 2 for column in columns)
         if left >= NAME_AT_LEAST:
             break

@@ -40,6 +40,7 @@ class HubTable(LongTable):
         self.downloads = Downloads()
         self.on_disk: frozenset[str] = frozenset()  # sha256 of what is on this computer
         self.largest = 0  # parameters that fit here in four bits
+        self.sort = ""  # by what the rows are sorted
         self._columns: list[hub_rows.Column] = []
         self._now = 0.0
         self._filled_width = 0
@@ -57,7 +58,7 @@ class HubTable(LongTable):
 
     def _refill(self, held: Row | None) -> None:
         self._filled_width = self.scrollable_content_region.width
-        self._columns, name_width = hub_rows.fitting(self._filled_width)
+        self._columns, name_width = hub_rows.fitting(self._filled_width, self.sort)
         headings = [
             Heading(column.key, column.title, column.width or name_width, column.number)
             for column in self._columns

@@ -231,6 +231,7 @@ class HubScreen(TakingScreen):
         stale = self._shown is not self._query
         hidden = self._error is not None and stale
         rows = [] if hidden else self._results.rows()
+        table.sort = (self._shown or self._query or self._base).sort if self._base else ""
         table.fill(rows, now=self._sources.now(), hold=hold)
         table.set_class(not rows, "-empty")  # not hidden: it keeps the focus
         empty.display = not rows
