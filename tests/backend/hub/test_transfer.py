@@ -277,6 +277,21 @@ def test_a_gated_model_and_its_two_ways_out(hub, monkeypatch):
     assert not any("authorization" in request.headers for request in hub.served())
 
 
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_slow_line_gets_as_many_connections_as_there_may_be(hub, connections):
+    hub.rate = 700_000
+    fetch, seen = Fetch(connections=connections), []
+    tell = fetch._download._tell
+
+    def watch(event):
+        tell(event)
+        seen.append(sum("sterna-connection" in t.name for t in threading.enumerate()))
+
+    fetch._download._tell = watch
+    assert fetch.run()[0].sha256 == SHA
+    assert max(seen) == connections
+
+
 def test_a_limit_on_bandwidth_holds_for_all_connections_together(hub):
     import time
 
