@@ -19,7 +19,7 @@ from backend.inference import memory
 from backend.inference.hyper import Hyper, read_hyper
 from backend.inference.sampling import GenerationReport
 from backend.machine import Machine, history, physical_cores, speeds
-from backend.machine.trials import can_multiply
+from backend.machine.trial_programs import can_multiply
 
 # The quants that people choose from, best first: those of an offer that nobody made yet.
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q3_K_M", "Q2_K")
@@ -179,8 +179,7 @@ class Follower:
     def __init__(self, model: LoadedModel) -> None:
         seen = fit.read_model(model.file)
         self._key = fingerprint(seen.tensors)
-        self._weights = fit.weights_per_token(seen)
-        self._layers = len(seen.layers)
+        self._work = fit.work_per_token(seen)
         self._loaded = model
 
     def note(self, report: GenerationReport) -> None:
@@ -203,8 +202,10 @@ class Follower:
                 context=context,
                 prompt=prompt,
                 answer=answer,
-                weights=self._weights,
-                layers=self._layers,
+                weights=self._work.weights,
+                layers=self._work.layers,
+                normalised=self._work.normalised,
+                vocab=self._work.vocab,
             )
         )
 

@@ -2,7 +2,7 @@
 
 Without files, models of several shapes and quants are made in a temporary folder. Both commands run in
 processes of their own, in the same minutes; the ratio is estimate over measurement. The machine is
-measured once at the start, and no run corrects what is said of the next model.
+measured once a round, at its start, and no run corrects what is said of the next model.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def sterna(home: Path, *arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
-def compare(home: Path, model: Path, context: int) -> list[str]:
-    """Return one line of the table."""
+def compare(home: Path, model: Path, context: int) -> tuple[str, float, bool]:
+    """Return one line of the table, the error of the answer's speed, and whether its band covers it."""
     said = sterna(home, "fit", str(model), "--context", str(context))
     own = next(c for c in said["candidates"] if c["file"])
     found = sterna(
@@ -44,16 +44,19 @@ def compare(home: Path, model: Path, context: int) -> list[str]:
     )  # fmt: skip
     answer = statistics.median(found["decode_per_second"])
     prompt = statistics.median(found["prompt_per_second"])
+    error = own["tokens_per_second"] / answer - 1
+    within = own["band"] >= abs(answer / own["tokens_per_second"] - 1)
 
     def beside(estimate: float, measured: float, unit: float = 1) -> str:
         return f"{estimate / unit:8.1f} {measured / unit:8.1f} {estimate / measured - 1:+6.1%}"
 
-    return [
+    cells = [
         f"{model.name:32}",
         beside(own["total"], found["peak_rss"], 1e6),
-        beside(own["tokens_per_second"], answer),
+        beside(own["tokens_per_second"], answer) + f" {own['band']:5.0%}{' ' if within else '!'}",
         beside(own["prompt_per_second"], prompt),
     ]
+    return "  ".join(cells), error, within
 
 
 def _models(given: list[Path], folder: Path) -> Iterator[Path]:
@@ -70,13 +73,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench.fit", description=__doc__)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--context", type=int, default=_PROMPT + _ANSWER + 1)
+    parser.add_argument("--rounds", type=int, default=1, help="measure the machine again for each")
     options = parser.parse_args(arguments)
     print(
-        f"{'':32}  memory, MB: said, found    answer, tok/s: said, found  prompt, tok/s: said, found"
+        f"{'':32}  memory, MB: said, found    answer, tok/s: said, found (band)  prompt, tok/s: said, found"
     )
+    errors, covered = [], 0
     with tempfile.TemporaryDirectory() as folder:
-        for model in _models(options.models, Path(folder)):
-            print("  ".join(compare(Path(folder), model, options.context)), flush=True)
+        for _ in range(options.rounds):
+            (Path(folder) / "cache" / "speeds.json").unlink(missing_ok=True)
+            for model in _models(options.models, Path(folder)):
+                line, error, within = compare(Path(folder), model, options.context)
+                print(line, flush=True)
+                errors.append(error)
+                covered += within
+    print(
+        f"Answers: error {statistics.median(errors):+.1%} in the middle, {max(errors, key=abs):+.1%} at most; "
+        f"{covered} of {len(errors)} within the band that was told."
+    )
     return 0
 
 

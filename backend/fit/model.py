@@ -149,3 +149,34 @@ def weights_per_token(model: Model) -> dict[str, float]:
         used = share if "_exps" in name else 1.0
         sums[key] = sums.get(key, 0.0) + tensor.elements * used
     return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a token takes beside attention: weights by tensor type, layers, values that are normalised for
+    the products, words of the vocabulary.
+    """
+
+    weights: dict[str, float]
+    layers: int
+    normalised: int
+    vocab: int
+
+
+def work_per_token(model: Model) -> Work:
+    """Return what one token of an answer takes."""
+    return Work(weights_per_token(model), len(model.layers), _normalised(model), model.vocab)
+
+
+def _normalised(model: Model) -> int:
+    """Return how many values are normalised for a token: the columns of each product, once for those that
+    share their input.
+    """
+    shared = ("attn_k", "attn_v", "ffn_gate", "ffn_gate_exps")  # the input of attn_q, of ffn_up
+    total = model.embedding  # for the output matrix
+    for name, tensor in model.tensors.items():
+        part = name.split(".")[2] if name.startswith("blk.") and name.count(".") > 2 else ""
+        if part and len(tensor.shape) > 1 and part not in shared:
+            times = model.experts_used if part == "ffn_down_exps" else 1
+            total += tensor.shape[0] * times
+    return total

@@ -1,9 +1,10 @@
-"""How fast: predicted from what was measured of the machine, tensor type by tensor type.
+"""How fast: predicted from what was measured of the machine, step by step.
 
 seconds of a token = sum over tensor types of weights / (weights a second)
-                   + layers * (seconds beside the products) + TOKEN
+                   + values that are normalised * seconds + layers * (seconds of their other steps)
+                   + words of the vocabulary * seconds + TOKEN
                    + multiplications of attention / (multiplications a second)
-                   + bytes of keys and values / (bytes read a second)
+                   + bytes of keys and values / (bytes a second)
 
 A model's own runs on this machine stand in for the prediction once there are any, and all runs correct
 it (`correction`).
@@ -11,15 +12,15 @@ it (`correction`).
 
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from backend.fit.model import Model, weights_per_token
+from backend.fit.model import Model, Work, work_per_token
 from backend.machine.history import Run
 from backend.machine.speeds import Speeds, rate
 
 PROMPT, ANSWER = 128, 64  # tokens that speeds are told for, as `sterna bench` measures them
-_MODEL_ERROR = 0.06  # of the formula itself, beside the spread of the measurements
-TOKEN = 2e-4  # seconds of a token beside its layers: it is chosen, and passes between C and Python
+_MODEL_ERROR = 0.08  # of the formula itself, beside the spread of the measurements
+TOKEN = 5e-5  # seconds in which a token passes between C and Python, and threads wake
 _SHORT = 1024  # tokens: up to there attention hardly counts
 _SMALL_CACHE = 64 << 20  # the engine keeps a cache of fewer bytes in float32
 
@@ -42,20 +43,17 @@ def predict(model: Model, context: int, speeds: Speeds | None, factor: float = 1
     """Return the speed of a model; None where a figure is missing. `factor`: see `correction`."""
     if speeds is None:
         return None
-    weights = weights_per_token(model)
-    heads = {name: count for name, count in weights.items() if name.startswith("head ")}
-    layers = {name: count for name, count in weights.items() if name not in heads}
-    products, head = _products(layers, speeds.one), _products(heads, speeds.one)
-    reading = _products(layers, speeds.many)
-    if products is None or head is None or reading is None:
+    work = work_per_token(model)
+    writing, reading = _seconds(work, speeds), _products(_layers(work), speeds.many)
+    if writing is None or reading is None:
         return None
-    writing = products + head + len(model.layers) * speeds.layer + TOKEN
 
     def attention(positions: float) -> float:
         kept = kept_bytes(model, positions)
-        return attended(model, positions) / speeds.attend_one + kept / speeds.bandwidth
+        return attended(model, positions) / speeds.attend_one + kept / speeds.attend_bytes
 
     # of a prompt, only the last token is multiplied with the output matrix
+    head = writing - (_seconds(replace(work, weights=_layers(work)), speeds) or 0)
     reading += head / PROMPT + attended(model, PROMPT / 2) / speeds.attend_many
     return Speed(
         prompt=factor / reading,
@@ -66,18 +64,32 @@ def predict(model: Model, context: int, speeds: Speeds | None, factor: float = 1
 
 
 def correction(runs: Iterable[Run], speeds: Speeds) -> float:
-    """Return by what factor models here answer faster than their products alone would tell.
+    """Return by what factor models here answer faster than what was measured would tell.
 
     The median over the models that ran, of each the median of its last runs.
     """
     by_key: dict[str, list[float]] = {}
     for run in runs:
-        products = _products(run.weights, speeds.one)
-        if run.answer and products is not None and run.context <= _SHORT:
-            expected = products + run.layers * speeds.layer + TOKEN
+        work = Work(run.weights, run.layers, run.normalised, run.vocab)
+        expected = _seconds(work, speeds)
+        if run.answer and expected is not None and run.context <= _SHORT:
             by_key.setdefault(run.key, []).append(run.answer * expected)
     found = [statistics.median(ratios[-8:]) for ratios in by_key.values()]
     return min(max(statistics.median(found), 0.5), 1.5) if found else 1.0
+
+
+def _layers(work: Work) -> dict[str, float]:
+    """Return the weights without those of the output matrix."""
+    return {name: count for name, count in work.weights.items() if not name.startswith("head ")}
+
+
+def _seconds(work: Work, speeds: Speeds) -> float | None:
+    """Return the seconds of a token of an answer beside attention, None where a figure is missing."""
+    products = _products(work.weights, speeds.one)
+    if products is None:
+        return None
+    beside = work.normalised * speeds.normalise + work.layers * speeds.layer
+    return products + beside + work.vocab * speeds.choose + TOKEN
 
 
 def _products(weights: Mapping[str, float], rates: Mapping[str, float]) -> float | None:

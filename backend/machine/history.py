@@ -23,7 +23,8 @@ _FEWEST_ANSWER, _FEWEST_PROMPT = 16, 48  # tokens: shorter ones tell little
 class Run(msgspec.Struct, kw_only=True, array_like=True):
     """A run: tokens a second of prompt and answer (0: too short to tell), and where it was.
 
-    `weights`: how many weights of each tensor type a token is multiplied with; `layers`: how many.
+    `weights`: how many weights of each tensor type a token is multiplied with; `layers`: how many;
+    `normalised`: values that are normalised for it; `vocab`: words that one is chosen from.
     `context`: tokens before the answer's middle.
     """
 
@@ -37,6 +38,8 @@ class Run(msgspec.Struct, kw_only=True, array_like=True):
     answer: float
     weights: dict[str, float]
     layers: int
+    normalised: int = 0
+    vocab: int = 0
 
 
 def rates(prompt: tuple[int, float], answer: tuple[int, float]) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,12 +11,12 @@ import msgspec
 
 from backend import paths
 from backend.machine.cpu import physical_cores, read_cpu
+from backend.machine.memory import available_memory
 from ext import cpu
 
-_VERSION = 2  # of what is measured: figures of another one are void
-# What is measured at first, in two seconds; other types when a model of theirs is looked at.
-_USUAL = ("Q4_K", "Q5_K", "Q6_K", "Q8_0", "TQ2_0")
-_SPLIT = ("Q6_K", "Q8_0")  # as output matrices, of which a token reads the upper bits
+MEGABYTES = 200  # that bandwidth is measured on: no cache holds them
+_CHANGED = 1.3  # times faster or slower: another machine, as it were
+_VERSION = 3  # of what is measured: figures of another one are void
 _ALIKE = {"TQ1_0": "TQ2_0", "I2_S": "TQ2_0"}  # packed alike
 
 
@@ -26,9 +25,11 @@ class Speeds(msgspec.Struct, kw_only=True):
 
     `bandwidth`: bytes read a second. `one`: weights a second when an answer is written, by tensor type
     (`head TYPE` is an output matrix, of which a token reads the upper bits); `many`: weights times
-    tokens a second when a prompt is read. `attend_one`, `attend_many`: multiplications a second in
-    attention. `layer`: seconds that a layer takes beside its products, a token of an answer. `spread`:
-    how far single measurements lie apart, as a share.
+    tokens a second when a prompt is read. Seconds of a token of an answer: `normalise` for each value that
+    goes into products, `layer` for what else a layer does beside its products, `choose` for each word of
+    the vocabulary when the next token is chosen. In attention: `attend_bytes` of keys and values a
+    second and `attend_one` multiplications a second in an answer, `attend_many` in a prompt. `spread`:
+    how far the same figure lies from itself at other moments, as a share.
     """
 
     version: int
@@ -39,9 +40,12 @@ class Speeds(msgspec.Struct, kw_only=True):
     bandwidth: float
     one: dict[str, float]
     many: dict[str, float]
+    normalise: float
+    layer: float
+    choose: float
+    attend_bytes: float
     attend_one: float
     attend_many: float
-    layer: float
     spread: float
 
 
@@ -65,25 +69,34 @@ def measured(
 ) -> Speeds:
     """Return figures that include these tensor types, measuring what is missing, and keep them.
 
-    Figures that were taken while others used the memory are too low: a glance at it tells.
+    What others do to the memory changes all figures: where a glance finds it much faster or slower than
+    it was, they are measured again.
     """
-    from backend.machine import trials  # the engine and numpy: only when there is something to try
+    from backend.machine import (
+        measuring,  # the engine and numpy: only when there is something to try
+    )
 
     kept, fresh = known(), False
-    if kept is not None and max(cpu.read_bandwidth(0.05, kept.threads)) > 1.3 * kept.bandwidth:
+    if kept is not None and not 1 / _CHANGED < _glance(kept.threads) / kept.bandwidth < _CHANGED:
         kept = None
     if kept is None:
         on_progress("measuring memory and kernels: about two seconds")
-        kept, fresh = _first(), True
+        version, name, isa, threads = _here()
+        kept, fresh = measuring.first(version, name, isa, threads, _stream()), True
     wanted = {name.removeprefix("head ") for name in types}
     for name in sorted({_ALIKE.get(name, name) for name in wanted}):
-        if name not in kept.one and trials.can_multiply(name):
+        if name not in kept.one and measuring.can_multiply(name):
             on_progress(f"measuring {name}")
-            kept.one[name], kept.many[name] = trials.products(name, kept.threads, _stream())
+            kept.one[name], kept.many[name] = measuring.one_more(name, kept.threads, _stream())
             fresh = True
     if fresh:
         _keep(kept)
     return kept
+
+
+def _glance(threads: int) -> float:
+    """Return the bytes read a second right now, of a twentieth of a second."""
+    return statistics.median(cpu.read_bandwidth(0.05, threads, MEGABYTES))
 
 
 def rate(rates: Mapping[str, float], name: str) -> float | None:
@@ -107,37 +120,12 @@ def _file() -> Path:
 
 
 def _stream() -> int:
-    """Return several times the bytes that the last cache holds, within reason."""
+    """Return several times the bytes that the last cache holds, within reason and what is free.
+
+    Of twice as many a cache still gives a tenth back, for it does not always drop the oldest.
+    """
     last = max((c.bytes * c.count for c in read_cpu().caches), default=0)
-    return min(max(64 << 20, 2 * last), 160 << 20)
-
-
-def _first() -> Speeds:
-    from backend.machine import trials
-
-    version, name, isa, threads = _here()
-    rates, stream = cpu.read_bandwidth(0.2, threads), _stream()
-    found = {kind: trials.products(kind, threads, stream) for kind in _USUAL}
-    one = {kind: figures[0] for kind, figures in found.items()}
-    one |= {f"head {kind}": trials.split_head(kind, threads) for kind in _SPLIT}
-    attend_one, attend_many, layer = trials.attention(threads)
-    rates += cpu.read_bandwidth(0.1, threads)
-    rates = sorted(rates)[len(rates) // 2 :]  # others' turns on the memory make the rest slow
-    middle = statistics.median(rates)
-    return Speeds(
-        version=version,
-        cpu=name,
-        isa=isa,
-        threads=threads,
-        at=time.time(),
-        bandwidth=middle,
-        one=one,
-        many={kind: figures[1] for kind, figures in found.items()},
-        attend_one=attend_one,
-        attend_many=attend_many,
-        layer=layer,
-        spread=statistics.median(abs(r - middle) for r in rates) / middle,
-    )
+    return min(max(64 << 20, 4 * last), 160 << 20, available_memory() // 16)
 
 
 def _keep(speeds: Speeds) -> None:

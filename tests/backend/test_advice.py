@@ -10,14 +10,14 @@ from backend import advice, fit
 from backend.fit import Offer, Use, read_model, typical
 from backend.gguf import open_gguf
 from backend.inference import Sampling, load_model
-from backend.machine import Replay, assume, history, read_machine, speeds, trials
+from backend.machine import Replay, assume, history, measuring, read_machine, speeds, trial_programs
 
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(speeds, "_USUAL", ("Q8_0",))
+    monkeypatch.setattr(measuring, "_USUAL", ("Q8_0",))
     monkeypatch.setattr(speeds, "_stream", lambda: 1 << 20)
-    monkeypatch.setattr(trials, "_VOCABULARY", 1024)
+    monkeypatch.setattr(trial_programs, "_VOCABULARY", 1024)
 
 
 def nowhere(ram):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from published_models import LLAMA_8B, decoder
 
-from backend.fit import read_model, typical, weights_per_token
+from backend.fit import read_model, typical, weights_per_token, work_per_token
 from backend.fit.speed import TOKEN, attended, correction, kept_bytes, predict
 from backend.machine.history import Run
 from backend.machine.speeds import Speeds
@@ -13,7 +13,8 @@ from backend.machine.speeds import Speeds
 FIGURES = {"F16": 10e9, "Q4_K": 40e9, "Q6_K": 25e9, "head Q6_K": 35e9}
 MACHINE = Speeds(
     version=1, cpu="c", isa="i", threads=2, at=0.0, bandwidth=25e9, one=FIGURES,
-    many=dict.fromkeys(FIGURES, 80000000000.0), attend_one=10e9, attend_many=40e9, layer=10e-6, spread=0.03,
+    many=dict.fromkeys(FIGURES, 80000000000.0), normalise=2e-9, layer=10e-6, choose=1e-9,
+    attend_bytes=20e9, attend_one=10e9, attend_many=40e9, spread=0.03,
 )  # fmt: skip
 
 
@@ -24,20 +25,23 @@ def model(quant="Q4_K", **changes):
 def test_seconds_add_up():
     said = predict(model(), 4096, MACHINE)
     weights = weights_per_token(model())
-    seconds = sum(weights.values()) / 40e9 + 32 * 10e-6 + TOKEN
+    normalised = 32 * (3 * 4096 + 14336) + 4096
+    assert work_per_token(model()).normalised == normalised
+    seconds = sum(weights.values()) / 40e9 + normalised * 2e-9 + 32 * 10e-6 + 128256e-9 + TOKEN
     assert weights["head Q4_K"] == 4096 * 128256
-    attention = attended(model(), 160) / 10e9 + kept_bytes(model(), 160) / 25e9
+    attention = attended(model(), 160) / 10e9 + kept_bytes(model(), 160) / 20e9
     assert said.answer == pytest.approx(1 / (seconds + attention))
     assert said.full < said.answer < said.prompt
-    assert said.band == pytest.approx(0.09)
+    assert said.band == pytest.approx(0.11)
     assert not said.measured
 
 
 def test_a_machine_twice_as_fast_is_twice_as_fast():
     fast = Speeds(**{
-        **{f: getattr(MACHINE, f) for f in MACHINE.__struct_fields__}, "bandwidth": 50e9,
+        **{f: getattr(MACHINE, f) for f in MACHINE.__struct_fields__},
         "one": {k: 2 * v for k, v in FIGURES.items()}, "many": dict.fromkeys(FIGURES, 160000000000.0),
-        "attend_one": 20e9, "attend_many": 80e9, "layer": 5e-6,
+        "attend_bytes": 40e9, "attend_one": 20e9, "attend_many": 80e9, "layer": 5e-6, "normalise": 1e-9,
+        "choose": 0.5e-9,
     })  # fmt: skip
     slow, quick = predict(model(), 4096, MACHINE), predict(model(), 4096, fast)
     assert 1 / quick.answer - TOKEN == pytest.approx((1 / slow.answer - TOKEN) / 2)
