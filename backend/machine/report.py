@@ -44,7 +44,7 @@ def read_machine(
     measure: bool = False,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Machine:
-    """Read everything; with `measure`, take two seconds to measure speeds unless they are known."""
+    """Read everything; with `measure`, take a few seconds to measure speeds unless they are known."""
     here = host is None
     host = host or Local()
     speeds = figures.measured(on_progress=on_progress) if measure else figures.known()

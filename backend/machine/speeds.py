@@ -3,6 +3,7 @@
 import contextlib
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from backend.machine.memory import available_memory
 from ext import cpu
 
 MEGABYTES = 200  # that bandwidth is measured on: no cache holds them
+_FRESH = 300  # seconds in which figures stand as they are
 _CHANGED = 1.3  # times faster or slower: another machine, as it were
 _VERSION = 3  # of what is measured: figures of another one are void
 _ALIKE = {"TQ1_0": "TQ2_0", "I2_S": "TQ2_0"}  # packed alike
@@ -69,18 +71,18 @@ def measured(
 ) -> Speeds:
     """Return figures that include these tensor types, measuring what is missing, and keep them.
 
-    What others do to the memory changes all figures: where a glance finds it much faster or slower than
-    it was, they are measured again.
+    What others do to the memory changes all figures, on rented machines above all: where a glance finds
+    it much faster or slower than it was, they are measured again.
     """
     from backend.machine import (
         measuring,  # the engine and numpy: only when there is something to try
     )
 
     kept, fresh = known(), False
-    if kept is not None and not 1 / _CHANGED < _glance(kept.threads) / kept.bandwidth < _CHANGED:
+    if kept is not None and time.time() - kept.at > _FRESH and _changed(kept):
         kept = None
     if kept is None:
-        on_progress("measuring memory and kernels: about two seconds")
+        on_progress("measuring memory and kernels: a few seconds")
         version, name, isa, threads = _here()
         kept, fresh = measuring.first(version, name, isa, threads, _stream()), True
     wanted = {name.removeprefix("head ") for name in types}
@@ -94,9 +96,18 @@ def measured(
     return kept
 
 
-def _glance(threads: int) -> float:
-    """Return the bytes read a second right now, of a twentieth of a second."""
-    return statistics.median(cpu.read_bandwidth(0.05, threads, MEGABYTES))
+def _changed(kept: Speeds) -> bool:
+    """Look whether memory is read much faster or slower than it was, as far as that can be told."""
+    began, used = time.perf_counter(), time.process_time()
+    rates = cpu.read_bandwidth(0.05, kept.threads, MEGABYTES)
+    wall, used = time.perf_counter() - began, time.process_time() - used
+    reading = sum(MEGABYTES * 1e6 / rate for rate in rates)
+    ratio = statistics.median(rates) / kept.bandwidth
+    if used < 0.85 * (kept.threads * reading + wall - reading):
+        return (
+            ratio > _CHANGED
+        )  # other programs have the processor: slower says nothing of the machine
+    return not 1 / _CHANGED < ratio < _CHANGED
 
 
 def rate(rates: Mapping[str, float], name: str) -> float | None:

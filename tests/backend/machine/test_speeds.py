@@ -56,12 +56,28 @@ def test_figures_of_another_processor_or_version_are_void(short):
     assert speeds.known() is None
 
 
-@pytest.mark.parametrize("factor", [0.01, 100.0])
-def test_figures_of_another_time_are_measured_again(short, factor):
+def test_figures_of_another_time_are_measured_again(short):
     kept = speeds.measured()
-    kept.bandwidth *= factor
+    kept.bandwidth /= 100
     speeds._keep(kept)
-    assert 0.1 < speeds.measured().bandwidth * factor / kept.bandwidth < 10
+    assert speeds.measured().bandwidth == kept.bandwidth  # of these minutes
+    kept.at -= 3600
+    speeds._keep(kept)
+    assert speeds.measured().bandwidth > 10 * kept.bandwidth
+
+
+def test_slower_memory_counts_only_while_the_processor_is_ours(short, monkeypatch):
+    kept = speeds.measured()
+    kept.bandwidth *= 100
+    kept.at -= 3600
+    clock = iter([0.0, 1.0, 0.0, 1.0])
+    rates = [2 * speeds.MEGABYTES * 1e6] * 2  # one second of reading in all
+    monkeypatch.setattr(speeds.cpu, "read_bandwidth", lambda *_: rates)
+    monkeypatch.setattr(speeds.time, "perf_counter", lambda: next(clock))
+    spent = iter([0.0, 1.0 * kept.threads, 0.0, 0.5 * kept.threads])
+    monkeypatch.setattr(speeds.time, "process_time", lambda: next(spent))
+    assert speeds._changed(kept)
+    assert not speeds._changed(kept)
 
 
 def test_a_folder_that_cannot_be_written_is_no_failure(short, monkeypatch, tmp_path):
