@@ -119,7 +119,7 @@ cdef class Engine(Steps):
         """How many of the greatest logits of a single token must be exact; 0: all.
 
         The others are then estimates from the upper bits of a split output matrix. A logit among the
-        greatest is taken for a lesser one about once in 10^8 (see `screen` in kernels/blocks.inc).
+        greatest is taken for a lesser one about once in 10^8 (see kernels/screens.inc).
         """
         return self.p.keep
 
