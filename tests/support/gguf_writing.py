@@ -25,7 +25,7 @@ def write_gguf(
     """Write a GGUF file of version 3 and return its path.
 
     Metadata: bool, int (uint32, or int64 where that is too small), float (float32), str, lists of
-    those, or a pair (GGUFValueType, value) for any other type. `general.architecture` is `llama`
+    those (int32), or a pair (GGUFValueType, value) for any other type. `general.architecture` is `llama`
     unless given; `general.alignment` is obeyed. Tensors: numpy arrays, or `Raw`.
     """
     path = Path(path)
@@ -56,7 +56,10 @@ def _typed(value: Any) -> tuple[GGUFValueType, Any, GGUFValueType | None]:
     if isinstance(value, tuple):
         return value[0], value[1], None
     if isinstance(value, list):
-        return GGUFValueType.ARRAY, value, _typed(value[0])[0] if value else GGUFValueType.UINT32
+        kind = _typed(value[0])[0] if value else GGUFValueType.UINT32
+        if kind == GGUFValueType.UINT32 and all(v < 2**31 for v in value):
+            kind = GGUFValueType.INT32  # as files have them: llama.cpp refuses others
+        return GGUFValueType.ARRAY, value, kind
     if isinstance(value, bool):
         return GGUFValueType.BOOL, value, None
     if isinstance(value, int):

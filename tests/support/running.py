@@ -49,12 +49,18 @@ def make_run(
     return run
 
 
-def _child(path: str, environment: dict[str, str], limit: int | None) -> None:
+def _child(path: str, environment: dict[str, str], limit: int | None, memory: int | None) -> None:
     os.environ.update(environment)
     log = os.open(Path(path).parent / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.setsid()
+    if memory is not None:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     if limit is not None:
         import resource
 
@@ -65,9 +71,10 @@ def _child(path: str, environment: dict[str, str], limit: int | None) -> None:
     os._exit(main([path]))
 
 
-def start(run: RunFolder, limit: int | None = None, **environment: str):
-    """Start a process that trains; `limit`: bytes that a file may have, as on a full disk."""
-    process = _CONTEXT.Process(target=_child, args=(str(run.recipe), environment, limit))
+def start(run: RunFolder, limit: int | None = None, memory: int | None = None, **environment: str):
+    """Start a process that trains; `limit`: bytes that a file may have, as on a full disk; `memory`:
+    bytes that it may take beyond those of the libraries."""
+    process = _CONTEXT.Process(target=_child, args=(str(run.recipe), environment, limit, memory))
     process.start()
     return process
 

@@ -254,6 +254,25 @@ def test_a_loss_that_is_no_number_ends_the_run_which_can_be_resumed(base, data, 
     assert not run.adapter.exists()
 
 
+def test_memory_that_runs_out_is_told_and_the_run_goes_on_with_less(tmp_path):
+    wide = tiny_llama(tmp_path / "wide.gguf", hidden=256, ffn=1024, layers=4).path
+    rows = tmp_path / "rows.txt"
+    rows.write_text("\n\n".join(f"{i} " + "a ring of red and green " * 40 for i in range(64)))
+    run = make_run(
+        tmp_path / "r", wide, rows, data={"max_length": 256},
+        schedule={"batch": 64, "max_steps": 3}, save={"every": 1},
+    )  # fmt: skip
+    events = train(run, memory=600 << 20, expect=1)
+    assert events[-1]["event"] == "error"
+    assert events[-1]["kind"] == "out_of_memory"
+    assert "smaller batch" in events[-1]["hint"]
+    assert not of(events, "step")
+    recipe = recipes.load(run.recipe)
+    recipe.schedule.batch, recipe.schedule.accumulation = 2, 2
+    recipes.save(recipe, run.recipe)
+    assert train(run, memory=600 << 20)[-1]["event"] == "done"
+
+
 def test_a_second_process_is_refused(base, data, tmp_path):
     run = make_run(tmp_path / "r", base, data, schedule={"max_steps": 500})
     process = start(run)
