@@ -15,6 +15,7 @@ from backend.train.shape import ModelShape, chosen
 RUNTIME = 560 << 20  # Python with PyTorch, transformers, peft and trl, before any model
 _CARD_LIBRARIES = 260 << 20  # what a PyTorch for cards takes more
 _WORKSPACE = 64 << 20  # what cuBLAS takes of a graphics card, forward and backward
+_KEPT = 2  # glibc keeps freed blocks in pieces: half as much again as is in use
 _STARTUP_S = 12.0  # loading them
 _SAVED_BYTES = 4  # of a number in a saved adapter
 _GRADIENT_BYTES = 4
@@ -54,6 +55,8 @@ class Estimate:
     seconds: float
     largest_batch: int
     available: int
+    roomy: bool = True
+    """Whether there is memory for what the C library keeps of freed blocks, which is faster."""
 
     @property
     def peak_memory(self) -> int:
@@ -90,6 +93,8 @@ def estimate(
     weights = weight_bytes(recipe, shape, place)
     learning = learning_bytes(recipe, shape, trainable, place)
     activations, loss = _batch_bytes(recipe, shape, data, s.batch, place)
+    kept = (activations + loss) // _KEPT if place.kind == "cpu" else 0
+    roomy = runtime + weights + learning + activations + loss + kept <= free
     count = data.count if not recipe.data.packing else _packed(data, recipe.data.max_length)
     steps = defaults.steps(recipe, count, s.processes)
     return Estimate(
@@ -98,12 +103,13 @@ def estimate(
         runtime=runtime,
         weights=weights,
         learning=learning,
-        activations=activations,
+        activations=activations + kept * roomy,
         loss=loss,
         steps=steps,
         seconds=_seconds(recipe, shape, data, steps, trainable, place),
         largest_batch=_largest(recipe, shape, data, place, free - runtime - weights - learning),
         available=free,
+        roomy=roomy,
     )
 
 

@@ -23,7 +23,7 @@ from backend.train.data import hub
 from backend.train.data.encoder import Encoder, encoder_for
 from backend.train.data.prepare import Prepared, prepare
 from backend.train.data.preview import preview
-from backend.train.estimate import reached
+from backend.train.estimate import Sequences, estimate, reached
 from backend.train.loop import memory, store
 from backend.train.loop.answering import answers, prompts_of
 from backend.train.loop.reporting import Best, Listener, Reporter, Sampler
@@ -88,7 +88,8 @@ class Session:
         device = device_of(self.recipe)
         if device.type == "cpu":
             memory.small_tiles()
-            memory.give_back_at_once()
+            if not self._roomy(source, kept):
+                memory.give_back_at_once()
         base = load_base(self.recipe, source, device)
         way = technique(self.recipe.technique)
         torch.manual_seed(self.recipe.schedule.seed)
@@ -127,6 +128,12 @@ class Session:
             return False
         self._finish(tuner, encoder, source)
         return True
+
+    def _roomy(self, source: Source, kept: store.Kept) -> bool:
+        """Whether there is memory enough to keep what is freed."""
+        lengths = [len(ids) for ids in kept.train["input_ids"]]
+        data = Sequences(len(lengths), max(lengths), sum(lengths) / len(lengths))
+        return estimate(self.recipe, shape_of(source), data).roomy
 
     def _complete(self, samples: int, *, validates: bool) -> None:
         """Fill in what was left open, and write the recipe as it is run."""

@@ -23,10 +23,11 @@ def small_tiles() -> None:
 
 
 def give_back_at_once() -> None:
-    """Let freed tensors go back to the system.
+    """Let freed tensors go back to the system, for where memory is short.
 
     glibc learns from large blocks that are freed to keep them, and keeps them in pieces: half as much
-    again as ever is in use. Blocks from 1 MiB on come from the system and go back to it.
+    again as ever is in use. Blocks from 1 MiB on come from the system and go back to it, each page anew:
+    small models train at half the speed.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

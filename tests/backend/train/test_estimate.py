@@ -147,6 +147,18 @@ def test_the_peak_is_within_fifteen_hundredths_of_what_was_told(home, tmp_path, 
 GIB = 1 << 30
 
 
+def test_where_memory_is_short_less_of_it_is_reckoned_with(home):
+    shape = config_shape({**SHAPE, **WIDE, "model_type": "llama", "num_hidden_layers": 24})
+    recipe = Recipe(base=Base(model="m", device="cpu"), data=Data(path=""))
+    data = Sequences(100, 512, 512)
+    roomy = estimate(recipe, shape, data, available=64 * GIB)
+    assert roomy.roomy
+    short = estimate(recipe, shape, data, available=roomy.peak_memory - 1)
+    assert short.fits
+    assert not short.roomy
+    assert short.peak_memory < roomy.peak_memory
+
+
 def test_on_a_graphics_card_its_own_memory_counts_and_weights_are_halves(home):
     big = {
         "hidden_size": 2048, "intermediate_size": 8192, "num_attention_heads": 16,
