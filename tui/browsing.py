@@ -118,13 +118,6 @@ def _opened(
     return Opened(found, told, error, estimated, by_file, tuple(sorted(types)))
 
 
-def largest(machine: Machine) -> int:
-    """Return the parameters of the largest model that fits this machine in four bits."""
-    from backend import advice, fit
-
-    return fit.largest_model(machine, fit.Use(), advice.engine)
-
-
 def order(found: Repository, variant: Variant) -> Order:
     """Return what to fetch for a variant."""
     from backend.hub.order import Order

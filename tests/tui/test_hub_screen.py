@@ -69,7 +69,7 @@ async def test_it_opens_with_what_is_trending(app, hub, tmp_path, size):
         shown = painted(app)
         assert "1.2M" in shown
         assert "1.24B" in shown
-        await wait_until(pilot, lambda: "likely fits" in painted(app))
+        await wait_until(pilot, lambda: "✓ about" in painted(app))
         assert "mit" in (details(app) if size[0] > 100 else text(app, "#fold"))
 
 

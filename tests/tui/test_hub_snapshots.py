@@ -74,7 +74,7 @@ async def opened(pilot):
     await wait_until(pilot, lambda: app.library.scanned and app.memory and app.hardware.machine)
     await pilot.press("2")
     await wait_until(pilot, lambda: app.current_mode == "hub")
-    await wait_until(pilot, lambda: "likely fits" in painted(app))
+    await wait_until(pilot, lambda: "✓ about" in painted(app))
     await wait_until(pilot, lambda: text(app, "FilterLine Static") == "the first 50 models")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backend.hub.search import FoundModel
     from backend.hub.variants import Variant
     from tui.browsing import Opened
+    from tui.roughly import Rough
 
 NAME_AT_LEAST = 32
 KINDS = {
@@ -79,10 +80,12 @@ def fitting(width: int, sort: str) -> tuple[list[Column], int]:
     return columns, max(left, 12)
 
 
-def cell(column: Column, model: FoundModel, opened: Opened | None, largest: int, now: float) -> str:
+def cell(
+    column: Column, model: FoundModel, opened: Opened | None, rough: Rough | None, now: float
+) -> str:
     """Return what a column says of a model; a dash where nothing is known."""
     if column.key == "here":
-        return here(model, opened, largest)
+        return here(model, opened, rough)
     if column.key == "downloads":
         return words.UNKNOWN if model.downloads is None else compact(model.downloads)
     if column.key == "likes":
@@ -105,14 +108,14 @@ def compact(count: int) -> str:
     return str(count)
 
 
-def here(model: FoundModel, opened: Opened | None, largest: int) -> str:
+def here(model: FoundModel, opened: Opened | None, rough: Rough | None) -> str:
     """Return the verdict: exact for a model that was looked into, else by its parameters."""
     if opened is not None and opened.advice is not None:
         chosen = opened.advice.recommendation.chosen
         return f"{chosen.verdict.glyph} {chosen.quant}" if chosen else "✗ too big"
-    if model.params is None or not largest:
+    if model.params is None or rough is None:
         return words.UNKNOWN
-    return "likely fits" if model.params <= largest else "too large"
+    return rough.text(model.params, model.arch)
 
 
 def file_line(row: Row, item: Item | None, on_disk: bool, width: int) -> str:

@@ -15,7 +15,9 @@ from tui.state import Downloads
 from tui.widgets.long_table import Heading, LongTable
 
 if TYPE_CHECKING:
+    from backend.hub.search import FoundModel
     from backend.hub.variants import Variant
+    from tui.roughly import Rough
 
 LOCK = " 🔒"
 
@@ -39,8 +41,8 @@ class HubTable(LongTable):
         self.rows: Sequence[Row] = ()
         self.downloads = Downloads()
         self.on_disk: frozenset[str] = frozenset()  # sha256 of what is on this computer
-        self.largest = 0  # parameters that fit here in four bits
         self.sort = ""  # by what the rows are sorted
+        self.rough: Rough | None = None  # what models need that nobody looked into
         self._columns: list[hub_rows.Column] = []
         self._now = 0.0
         self._filled_width = 0
@@ -83,7 +85,7 @@ class HubTable(LongTable):
         shown = self.rows[row]
         model, texts = shown.model, []
         for column, heading in zip(self._columns, self.headings, strict=True):
-            said = hub_rows.cell(column, model, shown.opened, self.largest, self._now)
+            said = hub_rows.cell(column, model, shown.opened, self.rough, self._now)
             width = heading.width
             if column.key == "name" and model.gated:
                 said = words.cut(said, width - 3) + LOCK
@@ -94,9 +96,14 @@ class HubTable(LongTable):
         """Return the colour that repeats what the verdict says."""
         opened = self.rows[row].opened
         if opened is None or opened.advice is None:
-            return {"here": "table--unknown"}
+            return {"here": f"table--{self._roughly(self.rows[row].model)}"}
         chosen = opened.advice.recommendation.chosen
         return {"here": f"table--{chosen.verdict.kind if chosen else 'too_big'}"}
+
+    def _roughly(self, model: FoundModel) -> str:
+        if self.rough is None or model.params is None:
+            return "unknown"
+        return self.rough.kind(model.params, model.arch)
 
     def spanning(self, row: int) -> str | None:
         """Return the one text of a row that is no model."""

@@ -22,7 +22,7 @@ from tui.panes.hub_details import HubDetails
 from tui.panes.hub_rows import Row
 from tui.panes.hub_table import HubTable
 from tui.screens.hub_keys import KEYS
-from tui.screens.seeking import Failed, Found, Largest, LookedInto, Named, NotLookedInto
+from tui.screens.seeking import Failed, Found, LookedInto, Named, NotLookedInto, Sized
 from tui.screens.taking import TakingScreen
 from tui.sources import Sources
 from tui.state import Downloads, Hardware, Library
@@ -128,8 +128,8 @@ class HubScreen(TakingScreen):
     def _found(self, message: Found) -> None:
         if message.query is not self._query:
             return
-        if not self.query_one(HubTable).largest:
-            self.find_largest()  # after the first answer: it takes the processor a while
+        if self.query_one(HubTable).rough is None:
+            self.find_sizes()  # after the first answer: it takes the processor a while
         self._begin(message.query)
         self._search, self._searching = message.search, False
         self._results.add(message.models)
@@ -187,9 +187,9 @@ class HubScreen(TakingScreen):
         self._results.fail(message.repo, message.error)
         self._show()
 
-    @on(Largest)
-    def _largest(self, message: Largest) -> None:
-        self.query_one(HubTable).largest = message.params
+    @on(Sized)
+    def _sized(self, message: Sized) -> None:
+        self.query_one(HubTable).rough = message.rough
         self.query_one(HubTable).refresh()
 
     def _row_of(self, repo: str, choice: str = "") -> Row | None:
@@ -215,7 +215,7 @@ class HubScreen(TakingScreen):
     def _hardware_changed(self, hardware: Hardware) -> None:
         if hardware.reading != self._reading:
             self._reading = hardware.reading
-            self.find_largest()
+            self.find_sizes()
             if judged := self._results.judged:
                 self.judge_again(judged)
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from backend.errors import SternaError
-from tui import browsing
+from tui import browsing, roughly
 from tui.browsing import Opened
 from tui.screens.frame import ModeScreen
 from tui.sources import Sources
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backend.hub.reference import Reference
     from backend.hub.search import FoundModel, Query, Search
     from backend.machine import Machine
+    from tui.roughly import Rough
 
 
 @dataclass
@@ -76,10 +77,10 @@ class Card(Message):
 
 
 @dataclass
-class Largest(Message):
-    """The parameters of the largest model that fits this machine in four bits."""
+class Sized(Message):
+    """What models need here, by their parameters."""
 
-    params: int
+    rough: Rough
 
 
 class SeekingScreen(ModeScreen):
@@ -178,7 +179,7 @@ class SeekingScreen(ModeScreen):
         if not get_current_worker().is_cancelled:
             self.post_message(Card(repo, opened.found.model.license, text))
 
-    @work(thread=True, exclusive=True, group="largest", exit_on_error=False)
-    def find_largest(self) -> None:
-        """Work out what is likely to fit."""
-        self.post_message(Largest(browsing.largest(self.machine())))
+    @work(thread=True, exclusive=True, group="sizes", exit_on_error=False)
+    def find_sizes(self) -> None:
+        """Work out what models need that nobody looked into."""
+        self.post_message(Sized(roughly.measure(self.machine())))
