@@ -155,10 +155,10 @@ async def test_closing_the_iterator_stops_the_engine_at_once(client, http):
         return (await http.get("/health")).json()["requests"] == 0
 
     while not await idle():
-        assert time.perf_counter() - start < 5
+        assert time.perf_counter() - start < 30
     _, done = await read(client, ASK, short(3))
     assert done.usage.completion_tokens == 3
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 30
 
 
 @shared
@@ -175,7 +175,7 @@ async def test_cancelling_the_reading_task_stops_a_long_prompt(client, http):
     task.cancel()
     start = time.perf_counter()
     while (await http.get("/health")).json()["requests"]:
-        assert time.perf_counter() - start < 5
+        assert time.perf_counter() - start < 30
 
 
 @shared
@@ -185,7 +185,7 @@ async def test_a_client_that_hangs_up_on_a_whole_reply_stops_the_engine(http):
         await http.post("/v1/chat/completions", json=body, timeout=0.2)
     start = time.perf_counter()
     while (await http.get("/health")).json()["requests"]:
-        assert time.perf_counter() - start < 5
+        assert time.perf_counter() - start < 30
 
 
 @shared
