@@ -120,16 +120,9 @@ def _opened(
 
 def order(found: Repository, variant: Variant) -> Order:
     """Return what to fetch for a variant."""
-    from backend.hub.order import Order
+    from backend.hub.order import order_of
 
-    return Order(
-        repo=found.repo,
-        commit=found.commit,
-        files=variant.files,
-        quant=variant.quant,
-        revision=found.revision,
-        license=found.model.license,
-    )
+    return order_of(found, variant)
 
 
 def order_for(catalogue: Catalogue, name: str) -> Order:

@@ -12,7 +12,7 @@ it (`correction`).
 
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from backend.fit.model import Model, Work, work_per_token
 from backend.machine.history import Run
@@ -44,8 +44,11 @@ def predict(model: Model, context: int, speeds: Speeds | None, factor: float = 1
     if speeds is None:
         return None
     work = work_per_token(model)
-    writing, reading = _seconds(work, speeds), _products(_layers(work), speeds.many)
-    if writing is None or reading is None:
+    heads = {name: count for name, count in work.weights.items() if name.startswith("head ")}
+    layers = {name: count for name, count in work.weights.items() if name not in heads}
+    writing, head = _seconds(work, speeds), _products(heads, speeds.one)
+    reading = _products(layers, speeds.many)
+    if writing is None or head is None or reading is None:
         return None
 
     def attention(positions: float) -> float:
@@ -53,7 +56,6 @@ def predict(model: Model, context: int, speeds: Speeds | None, factor: float = 1
         return attended(model, positions) / speeds.attend_one + kept / speeds.attend_bytes
 
     # of a prompt, only the last token is multiplied with the output matrix
-    head = writing - (_seconds(replace(work, weights=_layers(work)), speeds) or 0)
     reading += head / PROMPT + attended(model, PROMPT / 2) / speeds.attend_many
     return Speed(
         prompt=factor / reading,
@@ -76,11 +78,6 @@ def correction(runs: Iterable[Run], speeds: Speeds) -> float:
             by_key.setdefault(run.key, []).append(run.answer * expected)
     found = [statistics.median(ratios[-8:]) for ratios in by_key.values()]
     return min(max(statistics.median(found), 0.5), 1.5) if found else 1.0
-
-
-def _layers(work: Work) -> dict[str, float]:
-    """Return the weights without those of the output matrix."""
-    return {name: count for name, count in work.weights.items() if not name.startswith("head ")}
 
 
 def _seconds(work: Work, speeds: Speeds) -> float | None:

@@ -6,9 +6,7 @@ from collections import deque
 
 WINDOW_S = 5.0
 _LONGEST_NAP_S = 0.5
-MOUTHFUL = (
-    1 << 20
-)  # what one thread writes while another reads and a third hashes: all of it in cache
+MOUTHFUL = 1 << 20  # bytes of a connection's buffer, which is used again and again
 
 
 class Throttle:

@@ -74,9 +74,8 @@ def measured(
     What others do to the memory changes all figures, on rented machines above all: where a glance finds
     it much faster or slower than it was, they are measured again.
     """
-    from backend.machine import (
-        measuring,  # the engine and numpy: only when there is something to try
-    )
+    # The engine and numpy: only when there is something to try.
+    from backend.machine import measuring
 
     kept, fresh = known(), False
     if kept is not None and time.time() - kept.at > _FRESH and _changed(kept):
@@ -104,9 +103,8 @@ def _changed(kept: Speeds) -> bool:
     reading = sum(MEGABYTES * 1e6 / rate for rate in rates)
     ratio = statistics.median(rates) / kept.bandwidth
     if used < 0.85 * (kept.threads * reading + wall - reading):
-        return (
-            ratio > _CHANGED
-        )  # other programs have the processor: slower says nothing of the machine
+        # Other programs have the processor: slower says nothing of the machine.
+        return ratio > _CHANGED
     return not 1 / _CHANGED < ratio < _CHANGED
 
 

@@ -23,9 +23,7 @@ from typing import Any
 from backend.errors import SternaError
 
 SECONDS = 5.0  # of processor time for one conversation
-_SILENCE = (
-    60.0  # seconds by the clock without a byte: something is wrong that takes no processor time
-)
+_SILENCE = 60.0  # seconds by the clock without a byte: what is wrong takes no processor time
 MAX_TEMPLATE = 256 << 10
 _OPEN, _CLOSE = "\uf8f0", "\uf8f1"
 # What a model says of its own thinking is for the template to find and cut, not an attack.

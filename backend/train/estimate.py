@@ -140,7 +140,7 @@ def learning_bytes(recipe: Recipe, shape: ModelShape, trainable: int, place: Pla
     if recipe.technique.name == "sft":
         return trainable * _STATE_BYTES
     adapter = adapter_bytes(recipe, shape)
-    cast = adapter // 2 if mixed(recipe, place) else 0  # autocast's copies
+    cast = adapter // 2 if mixed(recipe, place.kind) else 0  # autocast's copies
     return trainable * (_GRADIENT_BYTES + _STATE_BYTES) + adapter + cast
 
 
@@ -158,7 +158,7 @@ def _batch_bytes(
     recipe: Recipe, shape: ModelShape, data: Sequences, batch: int, place: Place
 ) -> tuple[int, int]:
     """Return (activations and what is in flight, the loss) of one batch."""
-    half, full = mixed(recipe, place), recipe.technique.name == "sft"
+    half, full = mixed(recipe, place.kind), recipe.technique.name == "sft"
     longest = recipe.data.max_length if recipe.data.packing else data.longest
     length = min(longest, recipe.data.max_length)
     tokens = batch * length

@@ -36,9 +36,9 @@ def place_of(recipe: Recipe) -> Place:
     return Place("cuda", max((free or 0) - _CONTEXT, 0), card.name)
 
 
-def mixed(recipe: Recipe, place: Place) -> bool:
-    """Whether products are computed in bfloat16 beside what learns in float32."""
-    return place.kind == "cuda" and recipe.base.dtype != "float32"
+def mixed(recipe: Recipe, kind: str) -> bool:
+    """Whether products are computed in bfloat16 beside what learns in float32, on a device of this kind."""
+    return kind == "cuda" and recipe.base.dtype != "float32"
 
 
 def _has_cuda() -> bool:

@@ -28,6 +28,7 @@ from backend.train.loop import memory, store
 from backend.train.loop.answering import answers, prompts_of
 from backend.train.loop.reporting import Best, Listener, Reporter, Sampler
 from backend.train.loop.trainer import Tuner
+from backend.train.place import mixed
 from backend.train.recipe import Recipe
 from backend.train.run import checkpoints, pins
 from backend.train.run.control import Wish
@@ -201,7 +202,7 @@ class Session:
 
     def _arguments(self, device: torch.device, validates: bool, fresh: bool) -> SFTConfig:
         s, d, w = self.recipe.schedule, self.recipe.data, self.recipe.watch
-        bf16 = device.type == "cuda" and self.recipe.base.dtype != "float32"
+        bf16 = mixed(self.recipe, device.type)
         return SFTConfig(
             output_dir=str(self.folder.checkpoints),
             per_device_train_batch_size=s.batch,

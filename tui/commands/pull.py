@@ -10,7 +10,7 @@ from backend.hub import reference
 from backend.hub.client import HubClient
 from backend.hub.download import Event
 from backend.hub.means import from_settings
-from backend.hub.order import Order
+from backend.hub.order import Order, order_of
 from backend.hub.pull import open_queue, pull
 from backend.hub.repository import Repository, read_repository
 from backend.hub.variants import choose
@@ -59,14 +59,7 @@ def ordered(found: Repository, choice: str) -> Order:
     variant = choose(
         found.variants, choice, found.repo, lambda models: remote_advice.best(found, models)
     )
-    return Order(
-        repo=found.repo,
-        commit=found.commit,
-        files=variant.files,
-        quant=variant.quant,
-        revision=found.revision,
-        license=found.model.license,
-    )
+    return order_of(found, variant)
 
 
 class _Teller:

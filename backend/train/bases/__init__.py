@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 from backend.errors import SternaError
 from backend.train.bases.folder import load_folder
 from backend.train.bases.gguf import load_gguf
-from backend.train.bases.ternary import MasterLinear, TernaryLinear
+from backend.train.bases.ternary import TernaryLinear
 from backend.train.recipe import Recipe
 from backend.train.source import Source
 
@@ -66,11 +66,6 @@ def load_base(recipe: Recipe, source: Source, device: torch.device) -> PreTraine
 def is_ternary(model: torch.nn.Module) -> bool:
     """Whether layers of a model are frozen codes."""
     return any(isinstance(m, TernaryLinear) for m in model.modules())
-
-
-def learns_ternary(model: torch.nn.Module) -> bool:
-    """Whether layers of a model are masters that are rounded in every pass."""
-    return any(isinstance(m, MasterLinear) for m in model.modules())
 
 
 def _is_ternary_folder(source: Source) -> bool:
