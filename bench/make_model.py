@@ -32,6 +32,7 @@ _ALIGNMENT = 32
 _FILE_TYPES = {
     "F32": 0, "F16": 1, "BF16": 32, "Q4_0": 2, "Q4_1": 3, "Q5_0": 8, "Q5_1": 9, "Q8_0": 7, "Q2_K": 10,
     "Q3_K": 12, "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25, "IQ4_XS": 30, "MXFP4": 38,
+    "IQ2_XXS": 19, "IQ2_XS": 20, "IQ2_S": 28, "IQ3_XXS": 23, "IQ3_S": 26,
     "TQ1_0": 36, "TQ2_0": 37, "I2_S": 40, "Q4_K_M": 15, "Q5_K_M": 17, "Q3_K_M": 12,
 }  # fmt: skip
 # Mixes: what most tensors have, and what the more delicate ones have (see `_delicate`).

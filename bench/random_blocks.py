@@ -18,19 +18,22 @@ F32, F16, Q8_0, Q6_K, BF16, TQ1_0, TQ2_0, I2_S = 0, 1, 8, 14, 30, 34, 35, 36
 TYPES: dict[str, int] = {
     "F32": F32, "F16": F16, "BF16": BF16, "Q8_0": Q8_0, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7,
     "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": Q6_K, "IQ4_NL": 20, "IQ4_XS": 23,
+    "IQ2_XXS": 16, "IQ2_XS": 17, "IQ2_S": 22, "IQ3_XXS": 18, "IQ3_S": 21,
     "MXFP4": 39, "TQ1_0": TQ1_0, "TQ2_0": TQ2_0, "I2_S": I2_S,
 }  # fmt: skip
 TERNARY = (TQ1_0, TQ2_0, I2_S)
 _BLOCKS: dict[int, tuple[int, int]] = {  # values, bytes
     F32: (1, 4), F16: (1, 2), BF16: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24),
     Q8_0: (32, 34), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), Q6_K: (256, 210),
-    20: (32, 18), 23: (256, 136), 39: (32, 17), TQ1_0: (256, 54), TQ2_0: (256, 66), I2_S: (128, 32),
+    20: (32, 18), 23: (256, 136), 16: (256, 66), 17: (256, 74), 22: (256, 82), 18: (256, 98),
+    21: (256, 110), 39: (32, 17), TQ1_0: (256, 54), TQ2_0: (256, 66), I2_S: (128, 32),
 }  # fmt: skip
 # Where the factor of a block stands; where that of its minima stands, and its share of the factor that
 # brings the mean of random codes to zero.
 _FACTORS: dict[int, tuple[int, int | None, float]] = {
     2: (0, None, 0), 3: (0, 2, -7.5), 6: (0, None, 0), 7: (0, 2, -15.5), 10: (80, 82, 1.5),
     11: (108, None, 0), 12: (0, 2, 7.5), 13: (0, 2, 15.5), 20: (0, None, 0), 23: (0, None, 0),
+    **dict.fromkeys((16, 17, 22, 18, 21), (0, None, 0)),
 }  # fmt: skip
 _I2_S_TAIL = 32  # one float32 scale for the whole tensor, then padding
 

@@ -26,9 +26,11 @@ cdef extern from *:
     """
     static void take_apart_by(const Format *f, const uint8_t *block, Parts *parts) { f->take_apart(block, parts); }
     static int block_bytes(const Format *f) { return f->bytes; }
+    static int is_made(const Format *f) { return f && f->scaling != SCALE_ODD; } /* nothing looks for points of codebooks */
     """
     void take_apart_by(const Format *f, const uint8_t *block, Parts *parts) noexcept nogil
     int block_bytes(const Format *f) noexcept nogil
+    bint is_made(const Format *f) noexcept nogil
 
 
 def quantise(int type, const float[:, ::1] values, importance=None):
@@ -45,7 +47,7 @@ def quantise(int type, const float[:, ::1] values, importance=None):
     cdef int status
     name = cpu.isa().encode()
     cdef Quantise run = quantise_for(name)
-    if row == 0 or format_of(type) == NULL:
+    if row == 0 or not is_made(format_of(type)):
         raise ValueError(f"type {type} has no quantiser for rows of {cols}")
     out = np.empty((rows, row), dtype=np.uint8)
     cdef uint8_t[:, ::1] view = out
@@ -67,8 +69,8 @@ def rejoin(int type, const uint8_t[::1] data):
     """Take blocks apart and put them together again; for tests: nothing may be lost."""
     cdef const Format *f = format_of(type)
     cdef Parts parts
-    if f == NULL:
-        raise ValueError(f"type {type} has no blocks")
+    if not is_made(f):
+        raise ValueError(f"type {type} has no blocks that are made here")
     cdef int size = block_bytes(f)
     cdef int64_t i
     out = np.empty(data.shape[0], dtype=np.uint8)

@@ -16,14 +16,16 @@ void blocks_dequantise(const Format *f, const uint8_t *data, int64_t n, float *o
     Parts p;
     for (int64_t i = 0; i < n / f->values; i++, data += f->bytes, out += f->values) {
         f->take_apart(data, &p);
-        float d = f->scaling == SCALE_E8M0 ? e8m0(p.d) : half_to_float(p.d), dmin = half_to_float(p.dmin);
+        float d = f->scaling == SCALE_E8M0 ? e8m0(p.d) : half_to_float(p.d) * table_unit(f->table);
+        float dmin = half_to_float(p.dmin);
         for (int k = 0; k < f->values; k++) {
             int code = (f->table ? tables[f->table][p.code[k]] : p.code[k]) - f->offset, s = k / f->span;
             switch (f->scaling) {
             case SCALE_HALF:
             case SCALE_E8M0: out[k] = d * (float)code; break;
             case SCALE_HALF_MIN: out[k] = d * (float)code + dmin; break;
-            case SCALE_INT: out[k] = d * (float)p.scale[s] * (float)code; break;
+            case SCALE_INT:
+            case SCALE_ODD: out[k] = d * (float)p.scale[s] * (float)code; break;
             default: out[k] = d * (float)p.scale[s] * (float)code - dmin * (float)p.min[s];
             }
         }
@@ -68,15 +70,18 @@ static void pack_scales(const Format *f, const Parts *p, int b, int r, uint8_t *
     case SCALE_NIBBLES:
         for (int s = 0; s < spans; s++) to[16 * s + r] = (uint8_t)(p->scale[s] | p->min[s] << 4);
         break;
+    case SCALE_ODD:
+        for (int s = 0; s < spans; s++) to[16 * (s / 2) + r] |= (uint8_t)(p->scale[s] >> 1 << 4 * (s % 2));
+        break;
     default:
         for (int s = 0; s < spans; s++) {
             to[16 * s + r] = (uint8_t)p->scale[s];
             if (f->scaling == SCALE_INT_MIN) to[16 * (spans + s) + r] = p->min[s];
         }
     }
-    to += 16 * spans * (f->scaling == SCALE_INT_MIN ? 2 : 1);
+    to += factor_at(spans, f->scaling);
     put16(to, r, p->d);
-    if (f->scaling != SCALE_INT) put16(to + 32, r, p->dmin);
+    if (has_min(f->scaling)) put16(to + 32, r, p->dmin);
 }
 
 /* A group of rows; what of the codes lies above `low` bits in one place, and what is below in another. */

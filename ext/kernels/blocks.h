@@ -13,9 +13,10 @@ enum { /* where the scale of a span of values comes from */
     SCALE_E8M0,     /* a power of two in a byte, for 32 values */
     SCALE_INT,      /* int8 a span, times a float16 for 256 values */
     SCALE_INT_MIN,  /* and uint8 minima, times another float16 */
-    SCALE_NIBBLES   /* the same, both in one byte */
+    SCALE_NIBBLES,  /* the same, both in one byte */
+    SCALE_ODD       /* an odd number below 32 a span, times a float16 for 256 values */
 };
-enum { TABLE_NONE, TABLE_NL, TABLE_MX }; /* of 16 values */
+enum { TABLE_NONE, TABLE_NL, TABLE_MX, TABLE_IQ2, TABLE_IQ3_XXS, TABLE_IQ3_S, TABLES }; /* of 16 values */
 
 /* X(name, GGUF type, values of a block, its bytes, bits of a code, values of a span, scaling, offset, table) */
 #define EACH_FORMAT(X)                                                \
@@ -31,6 +32,11 @@ enum { TABLE_NONE, TABLE_NL, TABLE_MX }; /* of 16 values */
     X(q6_k, 14, 256, 210, 6, 16, SCALE_INT, 32, TABLE_NONE)           \
     X(iq4_nl, 20, 32, 18, 4, 32, SCALE_HALF, 128, TABLE_NL)           \
     X(iq4_xs, 23, 256, 136, 4, 32, SCALE_INT, 128, TABLE_NL)          \
+    X(iq2_xxs, 16, 256, 66, 3, 32, SCALE_ODD, 43, TABLE_IQ2)          \
+    X(iq2_xs, 17, 256, 74, 3, 16, SCALE_ODD, 43, TABLE_IQ2)           \
+    X(iq2_s, 22, 256, 82, 3, 16, SCALE_ODD, 43, TABLE_IQ2)            \
+    X(iq3_xxs, 18, 256, 98, 4, 32, SCALE_ODD, 31, TABLE_IQ3_XXS)      \
+    X(iq3_s, 21, 256, 110, 4, 32, SCALE_ODD, 15, TABLE_IQ3_S)         \
     X(mxfp4, 39, 32, 17, 4, 32, SCALE_E8M0, 12, TABLE_MX)             \
     X(tq1_0, 34, 256, 54, 2, 32, SCALE_INT, 1, TABLE_NONE)            \
     X(tq2_0, 35, 256, 66, 2, 32, SCALE_INT, 1, TABLE_NONE)
@@ -53,7 +59,21 @@ typedef struct {
 } Format;
 
 extern const Format formats[FORMATS];
-extern const uint8_t tables[3][16]; /* what is looked up, plus the offset, so that none is negative */
+extern const uint8_t tables[TABLES][16]; /* what is looked up, plus the offset, so that none is negative */
+
+/* What a code's value is counted in: a power of two, so that multiplying by it rounds nothing. */
+static inline float table_unit(int table) { return table == TABLE_IQ2 ? 0.125f : table == TABLE_IQ3_XXS ? 0.5f : 1; }
+
+/* The greatest code, or value of the table. */
+static inline int greatest_code(int bits, int table)
+{
+    return table == TABLE_NL    ? 241
+        : table == TABLE_MX      ? 24
+        : table == TABLE_IQ2     ? 86
+        : table == TABLE_IQ3_XXS ? 62
+        : table == TABLE_IQ3_S   ? 30
+                                 : (1 << bits) - 1;
+}
 
 /* The format of a GGUF type, or NULL. */
 const Format *format_of(int type);
@@ -74,20 +94,32 @@ const Format *format_of(int type);
  * Scales of a unit, 16 rows side by side:
  *   HALF      [stripe] float16        HALF_MIN  [stripe] two float16      E8M0  [stripe] byte
  *   INT       [span] int8, then d     NIBBLES   [span] byte, d, dmin
- *   INT_MIN   [span] int8, [span] minimum, d, dmin */
+ *   INT_MIN   [span] int8, [span] minimum, d, dmin
+ *   ODD       [span / 2] byte: half of the odd number of two spans, the first one low; d */
 enum { STRIPE = 32 };
 
 static inline int unit_columns(int values) { return values == 256 ? 256 : 64; }
 
+static inline int has_min(int scaling)
+{
+    return scaling == SCALE_HALF_MIN || scaling == SCALE_INT_MIN || scaling == SCALE_NIBBLES;
+}
+
+/* Where the scales of a unit's spans end; there stands d, if its scales are whole numbers. */
+static inline int factor_at(int spans, int scaling)
+{
+    return spans
+        * (scaling == SCALE_HALF                               ? 32
+               : scaling == SCALE_HALF_MIN                     ? 64
+               : scaling == SCALE_INT_MIN                      ? 32
+               : scaling == SCALE_ODD                          ? 8
+                                                               : 16);
+}
+
 static inline int scale_bytes(int values, int span, int scaling)
 {
     int spans = unit_columns(values) / span;
-    int bytes = scaling == SCALE_HALF ? 32 * spans
-        : scaling == SCALE_HALF_MIN   ? 64 * spans
-        : scaling == SCALE_E8M0       ? 16 * spans
-        : scaling == SCALE_INT        ? 16 * spans + 32
-        : scaling == SCALE_INT_MIN    ? 32 * spans + 64
-                                      : 16 * spans + 64;
+    int bytes = factor_at(spans, scaling) + (scaling < SCALE_INT ? 0 : has_min(scaling) ? 64 : 32);
     return (bytes + 63) & ~63;
 }
 

@@ -10,8 +10,9 @@
  * Q6_K        ql[128], qh[64], int8 scale[16], d
  * IQ4_NL      as Q4_0, by a table; IQ4_XS: d, u16 + u8[4] scales of 6 bits, q[128]: 32 values in 16 bytes
  * MXFP4       e8m0, q[16] as Q4_0
- * TQ2_0       q[64], d; TQ1_0: q[48], qh[4], d: see ternary.c */
-#include "blocks.h"
+ * TQ2_0       q[64], d; TQ1_0: q[48], qh[4], d: see ternary.c
+ * IQ2, IQ3    see codebooks.c */
+#include "codebooks.h"
 #include "ternary.h"
 
 #include <string.h>
@@ -178,12 +179,18 @@ static void apart_tq2_0(const uint8_t *b, Parts *p)
     {#name, type, values, bytes, bits, span, scaling, offset, table, apart_##name},
 const Format formats[FORMATS] = {EACH_FORMAT(ENTRY)};
 
-const uint8_t tables[3][16] = {
+const uint8_t tables[TABLES][16] = {
     {0},
     /* IQ4_NL: -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113 */
     {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241},
     /* MXFP4, doubled: 0 1 2 3 4 6 8 12 and their negatives */
     {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0},
+    /* IQ2: 8 25 43 and, at 4, their negatives */
+    {51, 68, 86, 43, 35, 18, 0, 43},
+    /* IQ3_XXS, halved: 2 6 10 14 18 22 26 31 and their negatives */
+    {33, 37, 41, 45, 49, 53, 57, 62, 29, 25, 21, 17, 13, 9, 5, 0},
+    /* IQ3_S: 1 3 5 7 9 11 13 15 and their negatives */
+    {16, 18, 20, 22, 24, 26, 28, 30, 14, 12, 10, 8, 6, 4, 2, 0},
 };
 
 const Format *format_of(int type)

@@ -9,16 +9,19 @@ F32, F16, BF16 = 0, 1, 30
 Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 = 2, 3, 6, 7, 8
 Q2_K, Q3_K, Q4_K, Q5_K, Q6_K = 10, 11, 12, 13, 14
 IQ4_NL, IQ4_XS, MXFP4 = 20, 23, 39
+IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S = 16, 17, 22, 18, 21
 TQ1_0, TQ2_0, I2_S = 34, 35, 36
 FLOATS = (F32, F16, BF16)
 SMALL = (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4)  # blocks of 32 values
-BLOCKS = (*SMALL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS)
+CODEBOOKS = (IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S)  # nothing here makes them of weights
+BLOCKS = (*SMALL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS, *CODEBOOKS)
 TERNARY = (TQ1_0, TQ2_0, I2_S)
 NAMES = (*FLOATS, *BLOCKS, *TERNARY)
 # where the float16 factors of a block stand
 HALVES = {
     Q4_0: (0,), Q4_1: (0, 2), Q5_0: (0,), Q5_1: (0, 2), Q8_0: (0,), Q2_K: (80, 82), Q3_K: (108,),
     Q4_K: (0, 2), Q5_K: (0, 2), Q6_K: (208,), IQ4_NL: (0,), IQ4_XS: (0,),
+    **dict.fromkeys(CODEBOOKS, (0,)),
 }  # fmt: skip
 
 

@@ -89,7 +89,8 @@ def random_weights(tiny, seed, *, ternary):
     return Weights(tiny, {k: v.astype(np.float32) for k, v in value.items()}, scale)
 
 
-DRAWN = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_NL", "IQ4_XS", "MXFP4")
+DRAWN = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_NL", "IQ4_XS", "MXFP4", "IQ2_XXS", "IQ2_XS", "IQ2_S",
+         "IQ3_XXS", "IQ3_S")  # fmt: skip
 
 # --- as a GGUF file --------------------------------------------------------------------------------
 

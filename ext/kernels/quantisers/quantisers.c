@@ -90,7 +90,7 @@ static int holds_strange(const float *x, int64_t n)
 int QUANTISE(int type, const float *x, int64_t rows, int64_t cols, const float *importance, uint8_t *out)
 {
     const Format *f = format_of(type);
-    if (!f) return QUANTISE_UNKNOWN;
+    if (!f || f->scaling == SCALE_ODD) return QUANTISE_UNKNOWN;
     int ternary = type == TYPE_TQ1_0 || type == TYPE_TQ2_0;
     int nested = f->scaling >= SCALE_INT && !ternary, spans = nested ? f->values / f->span : 1;
     int at_once = LANES / spans;
