@@ -1,7 +1,8 @@
 """A GGUF file with what was learned in its weights, quantised again as each tensor was.
 
 What did not learn is copied byte for byte. A merge into quantised weights rounds: the file is near to base
-and adapter, not the same. After a full fine-tune every tensor is new.
+and adapter, not the same. After a full fine-tune every tensor is new. Nothing makes codebooks (IQ2, IQ3):
+what learned on top of one is written in the next wider type that can be made.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from backend.errors import SternaError
 from backend.gguf import GGUFFile, open_gguf
 from backend.gguf.file_rows import FileRows, Files
 from backend.gguf.rows import Rows, Workers
+from backend.gguf.tensors import TensorInfo
 from backend.gguf.writing import Blueprint, Bytes, write_gguf
 from backend.progress import Meter, Report, nothing
 from backend.train.export import tensors
@@ -21,6 +23,11 @@ from backend.train.export.learned import Change
 from backend.train.export.target import Target
 from backend.train.shape import TERNARY_TYPES
 from backend.train.tensor_names import NORMS_LESS_ONE, Floats, module_of
+
+_WIDER = {
+    **dict.fromkeys(("IQ2_XXS", "IQ2_XS", "IQ2_S"), "Q3_K"),
+    **dict.fromkeys(("IQ3_XXS", "IQ3_S"), "Q4_K"),
+}
 
 
 class MovedRows:
@@ -110,10 +117,15 @@ def _rewrite(
                 yield from workers.run(rows, to)
 
             blueprints = [
-                Blueprint(t.name, t.shape, quants.type_named(t.type_name))
+                Blueprint(t.name, t.shape, _type_of(t, t.name in news))
                 for t in file.tensors.values()
             ]
             return write_gguf(out, pairs, blueprints, contents, file.alignment)
+
+
+def _type_of(tensor: TensorInfo, is_new: bool) -> quants.TensorType:
+    name = tensor.type_name
+    return quants.type_named(_WIDER.get(name, name) if is_new else name)
 
 
 def _refuse(file: GGUFFile, changed: Iterable[str], out: Path) -> None:

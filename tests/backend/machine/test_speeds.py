@@ -86,7 +86,9 @@ def test_a_folder_that_cannot_be_written_is_no_failure(short, monkeypatch, tmp_p
     assert speeds.measured().bandwidth > 0
 
 
-@pytest.mark.parametrize("name", ["Q4_0", "Q6_K", "IQ4_XS", "MXFP4", "F16", "F32", "BF16", "I2_S"])
+@pytest.mark.parametrize(
+    "name", ["Q4_0", "Q6_K", "IQ4_XS", "IQ2_S", "MXFP4", "F16", "F32", "BF16", "I2_S"]
+)
 def test_every_type_that_the_engine_runs_can_be_tried(name):
     assert trial_programs.can_multiply(name)
     one, many = measuring.one_more(name, 1, 1)

@@ -9,6 +9,7 @@ import torch
 from folders import write_tokenizer
 from ggufs import tiny_bitnet, tiny_llama
 from learnt import IDS, TECHNIQUES, learned, logits
+from oracle_models import LLAMA, random_weights, write_gguf
 from safetensors.torch import load_file, save_file
 from tiny_families import FAMILIES, make
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -159,6 +160,25 @@ def test_a_merge_into_quantised_weights_keeps_their_type_and_all_else_byte_for_b
         f"blk.{i}.{part}.weight" for i in (0, 1) for part in ("attn_q", "attn_k", "ffn_down")
     }
     assert np.abs(logits(load_gguf(tmp_path / "m.gguf", torch.float32)) - wanted).max() < 0.1
+
+
+@pytest.mark.parametrize(("kind", "wider"), [("IQ2_XS", "Q3_K"), ("IQ3_S", "Q4_K")])
+def test_a_merge_into_a_codebook_becomes_the_next_wider_type(tmp_path, kind, wider):
+    base = write_gguf(tmp_path / "b.gguf", random_weights(LLAMA, 1, ternary=False), kind)
+    model = load_gguf(base, torch.float32)
+    plain = logits(model)
+    wanted = learned(model, "some", tmp_path / "peft")
+    write_merged(
+        read_changes(tmp_path / "peft"), target_of(find(str(base))), base, tmp_path / "m.gguf"
+    )
+    types = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
+    assert types["blk.0.attn_q.weight"] == types["blk.1.ffn_down.weight"] == wider
+    assert types["blk.0.attn_v.weight"] == types["blk.1.ffn_up.weight"] == kind
+    got = logits(load_gguf(tmp_path / "m.gguf", torch.float32))
+    assert np.abs(got - wanted).max() < 0.5 * np.abs(wanted - plain).max()
+    model = load_model(tmp_path / "m.gguf", threads=1)
+    assert np.abs(model.logits(IDS) - got).max() < 0.02 * np.abs(got).max()
+    model.close()
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
