@@ -205,6 +205,7 @@ class Follower:
                 weights=self._work.weights,
                 layers=self._work.layers,
                 normalised=self._work.normalised,
+                turned=self._work.turned,
                 vocab=self._work.vocab,
             )
         )

@@ -36,7 +36,7 @@ def sterna(home: Path, *arguments: str) -> dict:
 
 
 def compare(home: Path, model: Path, context: int) -> tuple[str, float, bool]:
-    """Return one line of the table, the error of the answer's speed, and whether its band covers it."""
+    """Return one line of the table, said over found of the answer's speed, and whether its band covers it."""
     said = sterna(home, "fit", str(model), "--context", str(context))
     own = next(c for c in said["candidates"] if c["file"])
     found = sterna(
@@ -44,7 +44,7 @@ def compare(home: Path, model: Path, context: int) -> tuple[str, float, bool]:
     )  # fmt: skip
     answer = statistics.median(found["decode_per_second"])
     prompt = statistics.median(found["prompt_per_second"])
-    error = own["tokens_per_second"] / answer - 1
+    ratio = own["tokens_per_second"] / answer
     within = own["band"] >= abs(answer / own["tokens_per_second"] - 1)
 
     def beside(estimate: float, measured: float, unit: float = 1) -> str:
@@ -56,7 +56,7 @@ def compare(home: Path, model: Path, context: int) -> tuple[str, float, bool]:
         beside(own["tokens_per_second"], answer) + f" {own['band']:5.0%}{' ' if within else '!'}",
         beside(own["prompt_per_second"], prompt),
     ]
-    return "  ".join(cells), error, within
+    return "  ".join(cells), ratio, within
 
 
 def _models(given: list[Path], folder: Path) -> Iterator[Path]:
@@ -78,19 +78,21 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{'':32}  memory, MB: said, found    answer, tok/s: said, found (band)  prompt, tok/s: said, found"
     )
-    errors, covered = [], 0
+    ratios: dict[str, list[float]] = {}
+    covered = 0
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.rounds):
             (Path(folder) / "cache" / "speeds.json").unlink(missing_ok=True)
             for model in _models(options.models, Path(folder)):
-                line, error, within = compare(Path(folder), model, options.context)
+                line, ratio, within = compare(Path(folder), model, options.context)
                 print(line, flush=True)
-                errors.append(error)
+                ratios.setdefault(model.name, []).append(ratio)
                 covered += within
-    print(
-        f"Answers: error {statistics.median(errors):+.1%} in the middle, {max(errors, key=abs):+.1%} at most; "
-        f"{covered} of {len(errors)} within the band that was told."
-    )
+    print("Answers, said over found, median of the rounds:")
+    for name, found in ratios.items():
+        print(f"{name:32}  {statistics.median(found) - 1:+6.1%}")
+    every = [ratio for found in ratios.values() for ratio in found]
+    print(f"{covered} of {len(every)} within the band that was told.")
     return 0
 
 

@@ -154,18 +154,31 @@ def weights_per_token(model: Model) -> dict[str, float]:
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a token takes beside attention: weights by tensor type, layers, values that are normalised for
-    the products, words of the vocabulary.
+    the products, values of queries, keys and values that are turned to their position and kept, words of
+    the vocabulary.
     """
 
     weights: dict[str, float]
     layers: int
     normalised: int
+    turned: int
     vocab: int
 
 
 def work_per_token(model: Model) -> Work:
     """Return what one token of an answer takes."""
-    return Work(weights_per_token(model), len(model.layers), _normalised(model), model.vocab)
+    return Work(
+        weights_per_token(model), len(model.layers), _normalised(model), _turned(model), model.vocab
+    )
+
+
+def _turned(model: Model) -> int:
+    """Return how many values of queries, keys and values a token has, over all layers."""
+    return sum(
+        model.heads * layer.key_width + layer.kv_heads * (layer.key_width + layer.value_width)
+        for layer in model.layers
+        if layer.kv_heads
+    )
 
 
 def _normalised(model: Model) -> int:

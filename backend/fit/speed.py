@@ -1,8 +1,8 @@
 """How fast: predicted from what was measured of the machine, step by step.
 
 seconds of a token = sum over tensor types of weights / (weights a second)
-                   + values that are normalised * seconds + layers * (seconds of their other steps)
-                   + words of the vocabulary * seconds + TOKEN
+                   + values that are normalised * seconds + values that are turned * seconds
+                   + layers * (seconds of their other steps) + words of the vocabulary * seconds + TOKEN
                    + multiplications of attention / (multiplications a second)
                    + bytes of keys and values / (bytes a second)
 
@@ -72,7 +72,7 @@ def correction(runs: Iterable[Run], speeds: Speeds) -> float:
     """
     by_key: dict[str, list[float]] = {}
     for run in runs:
-        work = Work(run.weights, run.layers, run.normalised, run.vocab)
+        work = Work(run.weights, run.layers, run.normalised, run.turned, run.vocab)
         expected = _seconds(work, speeds)
         if run.answer and expected is not None and run.context <= _SHORT:
             by_key.setdefault(run.key, []).append(run.answer * expected)
@@ -85,8 +85,8 @@ def _seconds(work: Work, speeds: Speeds) -> float | None:
     products = _products(work.weights, speeds.one)
     if products is None:
         return None
-    beside = work.normalised * speeds.normalise + work.layers * speeds.layer
-    return products + beside + work.vocab * speeds.choose + TOKEN
+    values = work.normalised * speeds.normalise + work.turned * speeds.turn
+    return products + values + work.layers * speeds.layer + work.vocab * speeds.choose + TOKEN
 
 
 def _products(weights: Mapping[str, float], rates: Mapping[str, float]) -> float | None:

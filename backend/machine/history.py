@@ -24,7 +24,7 @@ class Run(msgspec.Struct, kw_only=True, array_like=True):
     """A run: tokens a second of prompt and answer (0: too short to tell), and where it was.
 
     `weights`: how many weights of each tensor type a token is multiplied with; `layers`: how many;
-    `normalised`: values that are normalised for it; `vocab`: words that one is chosen from.
+    `normalised`, `turned`: values that are, for it; `vocab`: words that one is chosen from.
     `context`: tokens before the answer's middle.
     """
 
@@ -40,6 +40,7 @@ class Run(msgspec.Struct, kw_only=True, array_like=True):
     layers: int
     normalised: int = 0
     vocab: int = 0
+    turned: int = 0
 
 
 def rates(prompt: tuple[int, float], answer: tuple[int, float]) -> tuple[float, float]:

@@ -54,13 +54,13 @@ class _Attention:
         few = attention(HEADS // 2, 1, threads)  # a prompt's arithmetic outweighs its reading
         self.many = Trial(few, tokens=TOKENS, first=DEPTH - TOKENS)
 
-    def rates(self, layer: float) -> tuple[float, float, float]:
+    def rates(self, turn: float, layer: float) -> tuple[float, float, float]:
         """Return bytes and multiplications a second of a token, and multiplications a second in a prompt.
 
         Two equations: seconds of a position = bytes / bytes a second + multiplications / those a second.
         """
         wide, narrow = (
-            max(t.seconds / t.program.layers - layer, 1e-9) / DEPTH
+            max((t.seconds - t.program.turned * turn) / t.program.layers - layer, 1e-9) / DEPTH
             for t in (self.wide, self.narrow)
         )
         byte = (wide - narrow) / (_F16 * _PER_HEAD * (HEADS - HEADS // 4))
@@ -82,10 +82,9 @@ def first(version: int, name: str, isa: str, threads: int, stream: int) -> Speed
     every += [deep.wide, deep.narrow, deep.many]
     trials.run(every, _ROUNDS, _A_ROUND)
     rates += cpu.read_bandwidth(0.1, threads, MEGABYTES)
-    layer = statistics.median(
-        t.seconds_of("rope", "attend", "glu") / t.program.layers for t in ones
-    )
-    attend_bytes, attend_one, attend_many = deep.rates(layer)
+    turn = statistics.median(t.seconds_of("rope") / t.program.turned for t in ones)
+    layer = statistics.median(t.seconds_of("attend", "glu") / t.program.layers for t in ones)
+    attend_bytes, attend_one, attend_many = deep.rates(turn, layer)
     return Speeds(
         version=version,
         cpu=name,
@@ -97,6 +96,7 @@ def first(version: int, name: str, isa: str, threads: int, stream: int) -> Speed
         | {f"head {kind}": t.program.weights / t.seconds for kind, t in heads.items()},
         many={kind: p.rates[1] for kind, p in found.items()},
         normalise=statistics.median(t.seconds_of("norm") / t.program.normalised for t in ones),
+        turn=turn,
         layer=layer,
         choose=statistics.median(trials.choosing(t.program) for t in heads.values()),
         attend_bytes=attend_bytes,

@@ -18,7 +18,7 @@ from ext import cpu
 MEGABYTES = 200  # that bandwidth is measured on: no cache holds them
 _FRESH = 300  # seconds in which figures stand as they are
 _CHANGED = 1.3  # times faster or slower: another machine, as it were
-_VERSION = 3  # of what is measured: figures of another one are void
+_VERSION = 4  # of what is measured: figures of another one are void
 _ALIKE = {"TQ1_0": "TQ2_0", "I2_S": "TQ2_0"}  # packed alike
 
 
@@ -28,8 +28,8 @@ class Speeds(msgspec.Struct, kw_only=True):
     `bandwidth`: bytes read a second. `one`: weights a second when an answer is written, by tensor type
     (`head TYPE` is an output matrix, of which a token reads the upper bits); `many`: weights times
     tokens a second when a prompt is read. Seconds of a token of an answer: `normalise` for each value that
-    goes into products, `layer` for what else a layer does beside its products, `choose` for each word of
-    the vocabulary when the next token is chosen. In attention: `attend_bytes` of keys and values a
+    goes into products, `turn` for each value of queries, keys and values, `layer` for what else a layer does
+    beside its products, `choose` for each word of the vocabulary when the next token is chosen. In attention: `attend_bytes` of keys and values a
     second and `attend_one` multiplications a second in an answer, `attend_many` in a prompt. `spread`:
     how far the same figure lies from itself at other moments, as a share.
     """
@@ -43,6 +43,7 @@ class Speeds(msgspec.Struct, kw_only=True):
     one: dict[str, float]
     many: dict[str, float]
     normalise: float
+    turn: float
     layer: float
     choose: float
     attend_bytes: float
@@ -134,7 +135,7 @@ def _stream() -> int:
     Of twice as many a cache still gives a tenth back, for it does not always drop the oldest.
     """
     last = max((c.bytes * c.count for c in read_cpu().caches), default=0)
-    return min(max(64 << 20, 4 * last), 160 << 20, available_memory() // 16)
+    return min(max(64 << 20, 3 * last), 160 << 20, available_memory() // 16)
 
 
 def _keep(speeds: Speeds) -> None:

@@ -24,13 +24,14 @@ _ONES = {"F32": "<f4", "F16": "<f2"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A program, the weights that a token is multiplied with, the values that are normalised for it, and
-    how many times it attends.
+    """A program, the weights that a token is multiplied with, the values that are normalised and turned
+    for it, and how many times it attends.
     """
 
     engine: Engine
     weights: int = 0
     normalised: int = 0
+    turned: int = 0
     layers: int = 0
     logits: Buffer | None = None
 
@@ -78,7 +79,7 @@ def layers(name: str, least: int, threads: int, tokens: int) -> Program:
     engine.finish(16)
     rng = np.random.default_rng(0)
     engine.write(hidden, rng.standard_normal((tokens, _HIDDEN)).astype(np.float32))
-    return Program(engine, weights, normalised, count)
+    return Program(engine, weights, normalised, count * (_HIDDEN + 2 * _NARROW), count)
 
 
 def _matrix(engine: Engine, name: str, rows: int, cols: int) -> MatrixRef:
@@ -128,4 +129,5 @@ def attention(kv_heads: int, least: int, threads: int) -> Program:
         count += 1
     engine.finish(16)
     engine.fill_caches(DEPTH)
-    return Program(engine, layers=count)
+    turned = count * (HEADS + 2 * kv_heads) * WIDTH
+    return Program(engine, turned=turned, layers=count)

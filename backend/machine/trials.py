@@ -54,11 +54,9 @@ class Trial:
         took: list[float] = []
         spent, began = engine.seconds(), time.perf_counter()
         while len(took) < _FEWEST or time.perf_counter() - began < at_least:
-            start, used = time.perf_counter(), time.process_time()
+            start = time.perf_counter()
             engine.run(ids, self.first, ends)
-            wall, used = time.perf_counter() - start, time.process_time() - used
-            # threads at work never sleep: processor time that lacks was given to other programs
-            took.append(min(wall, max(used, wall) / engine.threads))
+            took.append(time.perf_counter() - start)
         self._rounds.append(statistics.median(took))
         self._note_kinds(engine, spent)
 

@@ -13,7 +13,7 @@ from backend.machine.speeds import Speeds
 FIGURES = {"F16": 10e9, "Q4_K": 40e9, "Q6_K": 25e9, "head Q6_K": 35e9}
 MACHINE = Speeds(
     version=1, cpu="c", isa="i", threads=2, at=0.0, bandwidth=25e9, one=FIGURES,
-    many=dict.fromkeys(FIGURES, 80000000000.0), normalise=2e-9, layer=10e-6, choose=1e-9,
+    many=dict.fromkeys(FIGURES, 80000000000.0), normalise=2e-9, turn=1e-9, layer=10e-6, choose=1e-9,
     attend_bytes=20e9, attend_one=10e9, attend_many=40e9, spread=0.03,
 )  # fmt: skip
 
@@ -27,7 +27,16 @@ def test_seconds_add_up():
     weights = weights_per_token(model())
     normalised = 32 * (3 * 4096 + 14336) + 4096
     assert work_per_token(model()).normalised == normalised
-    seconds = sum(weights.values()) / 40e9 + normalised * 2e-9 + 32 * 10e-6 + 128256e-9 + TOKEN
+    turned = 32 * (4096 + 2 * 1024)
+    assert work_per_token(model()).turned == turned
+    seconds = (
+        sum(weights.values()) / 40e9
+        + normalised * 2e-9
+        + turned * 1e-9
+        + 32 * 10e-6
+        + 128256e-9
+        + TOKEN
+    )
     assert weights["head Q4_K"] == 4096 * 128256
     attention = attended(model(), 160) / 10e9 + kept_bytes(model(), 160) / 20e9
     assert said.answer == pytest.approx(1 / (seconds + attention))
@@ -41,7 +50,7 @@ def test_a_machine_twice_as_fast_is_twice_as_fast():
         **{f: getattr(MACHINE, f) for f in MACHINE.__struct_fields__},
         "one": {k: 2 * v for k, v in FIGURES.items()}, "many": dict.fromkeys(FIGURES, 160000000000.0),
         "attend_bytes": 40e9, "attend_one": 20e9, "attend_many": 80e9, "layer": 5e-6, "normalise": 1e-9,
-        "choose": 0.5e-9,
+        "choose": 0.5e-9, "turn": 0.5e-9,
     })  # fmt: skip
     slow, quick = predict(model(), 4096, MACHINE), predict(model(), 4096, fast)
     assert 1 / quick.answer - TOKEN == pytest.approx((1 / slow.answer - TOKEN) / 2)
