@@ -1,9 +1,10 @@
 """Time and memory of each technique beside plain peft: `python -m bench.train [--rounds N] [--device cuda]`.
 
-"Plain" is what one writes from peft's manual: LoraConfig, get_peft_model and transformers' Trainer, on the
-same base, the same rows as tokens, the same batches. Each runs in a process of its own; those of one
+"Plain" is what one writes from peft's manual: its configuration and optimiser of the same technique,
+get_peft_model and transformers' Trainer, on the same base, the same rows as tokens, the same batches.
+Delta-LoRA is in no library: it has plain LoRA beside it. Each runs in a process of its own; those of one
 round in turn, so that what slows the machine down for a while slows all. Time is that of a step, the
-median without the first two; memory is the peak from the first step on. Ratios are to plain LoRA.
+median without the first two; memory is the peak from the first step on. Ratios are medians of the rounds.
 """
 
 import argparse
@@ -16,9 +17,11 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 TECHNIQUES = ("lora", "lora-plus", "lora-fa", "vera", "delta-lora", "sft")
-_STEPS, _BATCH, _LENGTH, _RANK = 14, 4, 256, 16
+_STEPS, _BATCH, _LENGTH, _RANK, _VERA_RANK = 14, 4, 256, 16, 256
+_RATE, _RATIO = 1e-3, 16.0  # learning rate; LoRA+: how many times faster B learns
 _SHAPES = {  # 27 M parameters, and on a graphics card 190 M
     "cpu": {"hidden": 512, "ffn": 1536, "layers": 8, "context": 1024},
     "cuda": {"hidden": 1024, "ffn": 4096, "layers": 12, "context": 1024, "tensor_type": "F16"},
@@ -47,7 +50,7 @@ def ours(name: str, base: Path, rows: Path, folder: Path, device: str) -> dict[s
 
     run = make_run(
         folder / f"{name}-{time.monotonic_ns()}", base, rows,
-        technique={"name": name, "rank": 256 if name == "vera" else _RANK},
+        technique={"name": name, "rank": _VERA_RANK if name == "vera" else _RANK},
         schedule={"max_steps": _STEPS, "batch": _BATCH, "threads": _threads()},
         data={"max_length": _LENGTH}, save={"every": 1000}, device=device,
     )  # fmt: skip
@@ -58,10 +61,9 @@ def ours(name: str, base: Path, rows: Path, folder: Path, device: str) -> dict[s
     return {"seconds": _median(steps), "peak": max(e["peak"] for e in events if e.get("peak"))}
 
 
-def plain(base: Path, rows: Path, device: str) -> dict[str, float]:
+def plain(name: str, base: Path, rows: Path, device: str) -> dict[str, float]:
     """Do the same by peft and transformers alone, in this process."""
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     from backend.train.bases.gguf import load_gguf
@@ -74,8 +76,11 @@ def plain(base: Path, rows: Path, device: str) -> dict[str, float]:
     lines = [json.loads(line)["text"] for line in rows.read_text().splitlines()]
     ids = [encoder.words.encode(line)[:_LENGTH] for line in lines]
     encoder.close()
-    config = LoraConfig(r=_RANK, lora_alpha=2 * _RANK, target_modules="all-linear")
-    model = get_peft_model(load_gguf(base, torch.bfloat16 if mixed else torch.float32), config)
+    half = (
+        mixed and name != "sft"
+    )  # weights that all learn are float32, as Trainer's bf16 wants them
+    model = load_gguf(base, torch.bfloat16 if half else torch.float32)
+    model, optimizer = _by_the_manual(name, model)
     times: list[float] = []
 
     class Clock(TrainerCallback):
@@ -87,14 +92,35 @@ def plain(base: Path, rows: Path, device: str) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
-            out, per_device_train_batch_size=_BATCH, max_steps=_STEPS, learning_rate=1e-3,
+            out, per_device_train_batch_size=_BATCH, max_steps=_STEPS, learning_rate=_RATE,
             use_cpu=not mixed, bf16=mixed, report_to="none", save_strategy="no", logging_steps=1, disable_tqdm=True,
         )  # fmt: skip
         data = [{"input_ids": row, "labels": row} for row in ids]
         Trainer(
-            model, arguments, train_dataset=data, callbacks=[Clock()], data_collator=_stack
-        ).train()
+            model, arguments, train_dataset=data, callbacks=[Clock()], data_collator=_stack,
+            optimizers=(optimizer, None),
+        ).train()  # fmt: skip
     return {"seconds": _median(times), "peak": float(memory.peak(place) or 0)}
+
+
+def _by_the_manual(name: str, model: Any) -> tuple[Any, Any]:
+    """Return the model as the technique has it, and its optimiser where that is not Trainer's own."""
+    import torch
+    from peft import LoraConfig, VeraConfig, get_peft_model
+    from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
+
+    if name == "sft":
+        return model.requires_grad_(True), None
+    if name == "vera":
+        return get_peft_model(model, VeraConfig(r=_VERA_RANK, target_modules="all-linear")), None
+    config = LoraConfig(r=_RANK, lora_alpha=2 * _RANK, target_modules="all-linear")
+    model = get_peft_model(model, config)
+    if name == "lora-plus":
+        adam = torch.optim.AdamW
+        return model, create_loraplus_optimizer(model, adam, lr=_RATE, loraplus_lr_ratio=_RATIO)
+    if name == "lora-fa":
+        return model, create_lorafa_optimizer(model, _RANK, 2 * _RANK, _RATE)
+    return model, None
 
 
 def _stack(rows: list[dict]) -> dict:
@@ -117,31 +143,50 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", choices=tuple(_SHAPES), default="cpu")
     parser.add_argument("--only", nargs="+", choices=TECHNIQUES, default=TECHNIQUES)
-    parser.add_argument("--plain", nargs=2, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--plain", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
     if args.plain:
-        print(json.dumps(plain(*args.plain, args.device)))
+        name, base, rows = args.plain
+        print(json.dumps(plain(name, Path(base), Path(rows), args.device)))
         return
+    found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as place:
         base, rows = make_files(Path(place), args.device)
-        found: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.rounds):
-            command = [sys.executable, "-m", "bench.train", "--plain", str(base), str(rows)]
-            command += ["--device", args.device]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found.setdefault("plain peft LoRA", []).append(json.loads(done.stdout.splitlines()[-1]))
-            for name in args.only:
-                measured = ours(name, base, rows, Path(place), args.device)
-                found.setdefault(name, []).append(measured)
-    print(f"\n{'':16} {'s/step':>8} {'ratio':>6} {'peak MB':>8} {'ratio':>6}")
-    first = found["plain peft LoRA"]
+            for name in dict.fromkeys(("lora", *args.only)):
+                if name != "delta-lora":
+                    beside = _in_a_process(name, base, rows, args.device)
+                    found.setdefault(f"plain {name}", []).append(beside)
+                if name in args.only:
+                    measured = ours(name, base, rows, Path(place), args.device)
+                    found.setdefault(name, []).append(measured)
+    _print(found)
+
+
+def _in_a_process(name: str, base: Path, rows: Path, device: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.train", "--plain", name, str(base), str(rows)]
+    done = subprocess.run(
+        [*command, "--device", device], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _print(found: dict[str, list[dict[str, float]]]) -> None:
+    """Print medians, beside the same technique in plain peft and beside plain LoRA."""
+    print(
+        f"\n{'':16} {'s/step':>8} {'÷ same':>7} {'÷ LoRA':>7} {'peak MB':>9} {'÷ same':>7} {'÷ LoRA':>7}"
+    )
+    lora = found["plain lora"]
     for name, samples in found.items():
+        same = found.get(f"plain {name}", samples if name.startswith("plain ") else lora)
         cells = []
-        for key, unit in (("seconds", 1.0), ("peak", 1e6)):
-            middle = statistics.median(s[key] for s in samples) / unit
-            ratio = statistics.median(s[key] / p[key] for s, p in zip(samples, first, strict=True))
-            cells += [f"{middle:8.3f}" if unit == 1 else f"{middle:8.0f}", f"{ratio:6.2f}"]
+        for key, unit, digits in (("seconds", 1.0, 3), ("peak", 1e6, 0)):
+            cells.append(f"{statistics.median(s[key] for s in samples) / unit:8.{digits}f}")
+            for other in (same, lora):
+                ratios = (s[key] / o[key] for s, o in zip(samples, other, strict=True))
+                cells.append(f"{statistics.median(ratios):7.2f}")
         print(f"{name:16} {' '.join(cells)}")
 
 
