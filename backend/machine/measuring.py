@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 
 from backend.machine import trials
 from backend.machine.speeds import MEGABYTES, Speeds
@@ -18,12 +19,13 @@ from backend.machine.trial_programs import (
 from backend.machine.trials import Trial
 from ext import cpu
 
-__all__ = ["can_multiply", "first", "one_more"]
+__all__ = ["can_multiply", "first", "more"]
 
 # What is measured at first; other types when a model of theirs is looked at.
 _USUAL = ("Q4_K", "Q6_K", "Q8_0", "TQ2_0")
 _SPLIT = ("Q6_K", "Q8_0")  # as output matrices, of which a token reads the upper bits
 _ROUNDS, _A_ROUND = 5, 0.008  # seconds of each trial in each round
+_TOGETHER = 4  # types at once, for the memory they take
 _PER_HEAD = 2 * WIDTH  # values of a position: a key and a value
 _F16 = 2  # bytes
 
@@ -106,8 +108,20 @@ def first(version: int, name: str, isa: str, threads: int, stream: int) -> Speed
     )
 
 
-def one_more(name: str, threads: int, stream: int) -> tuple[float, float]:
-    """Return what `Speeds` has in `one` and `many` for a tensor type."""
-    found = _Products(name, threads, stream)
-    trials.run([found.one, found.many], _ROUNDS, _A_ROUND)
-    return found.rates
+def more(names: Sequence[str], kept: Speeds, stream: int) -> dict[str, tuple[float, float]]:
+    """Return what `Speeds` has in `one` and `many` for tensor types that came later, by name.
+
+    The machine may be busier or calmer than when the others were measured, and figures are there to be
+    compared. So a type that has figures is tried in the same rounds, and what it makes now, against what
+    it made then, goes for all.
+    """
+    beside = next(iter(kept.one.keys() & kept.many.keys() & set(_USUAL)))
+    found: dict[str, tuple[float, float]] = {}
+    for at in range(0, len(names), _TOGETHER):
+        some = {name: _Products(name, kept.threads, stream) for name in names[at : at + _TOGETHER]}
+        known = _Products(beside, kept.threads, stream)
+        every = [*some.values(), known]
+        trials.run([t for p in every for t in (p.one, p.many)], _ROUNDS, _A_ROUND)
+        one, many = kept.one[beside] / known.rates[0], kept.many[beside] / known.rates[1]
+        found |= {name: (p.rates[0] * one, p.rates[1] * many) for name, p in some.items()}
+    return found

@@ -86,11 +86,15 @@ def measured(
         version, name, isa, threads = _here()
         kept, fresh = measuring.first(version, name, isa, threads, _stream()), True
     wanted = {name.removeprefix("head ") for name in types}
-    for name in sorted({_ALIKE.get(name, name) for name in wanted}):
-        if name not in kept.one and measuring.can_multiply(name):
-            on_progress(f"measuring {name}")
-            kept.one[name], kept.many[name] = measuring.one_more(name, kept.threads, _stream())
-            fresh = True
+    missing = sorted(
+        name
+        for name in {_ALIKE.get(name, name) for name in wanted} - kept.one.keys()
+        if measuring.can_multiply(name)
+    )
+    if missing:
+        on_progress(f"measuring {', '.join(missing)}")
+        for name, (one, many) in measuring.more(missing, kept, _stream()).items():
+            kept.one[name], kept.many[name], fresh = one, many, True
     if fresh:
         _keep(kept)
     return kept

@@ -89,8 +89,19 @@ def test_a_folder_that_cannot_be_written_is_no_failure(short, monkeypatch, tmp_p
 @pytest.mark.parametrize(
     "name", ["Q4_0", "Q6_K", "IQ4_XS", "IQ2_S", "MXFP4", "F16", "F32", "BF16", "I2_S"]
 )
-def test_every_type_that_the_engine_runs_can_be_tried(name):
+def test_every_type_that_the_engine_runs_can_be_tried(short, name):
     assert trial_programs.can_multiply(name)
-    one, many = measuring.one_more(name, 1, 1)
+    one, many = measuring.more([name], speeds.measured(), 1)[name]
     assert one > 0
     assert many > 0
+
+
+def test_a_type_that_comes_later_is_told_as_if_it_had_been_there_at_first(short):
+    """Others that slow the machine down by then slow no type against those that have figures."""
+    kept = speeds.measured()
+    alone = measuring.more(["Q4_0"], kept, 1 << 20)["Q4_0"]
+    for figures in (kept.one, kept.many):
+        figures.update({name: 10 * value for name, value in figures.items()})
+    beside = measuring.more(["Q4_0"], kept, 1 << 20)["Q4_0"]
+    for now, then in zip(beside, alone, strict=True):
+        assert 2 < now / then < 50  # ten, as far as a busy machine lets it
