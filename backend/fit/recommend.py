@@ -49,6 +49,7 @@ def recommend(
     )
     if chosen is None:
         return Recommendation(None, "none")
+    chosen = _at_hand(chosen, allowed)
     fitting = [c for c in usual if c.fits and c is not chosen]
     return Recommendation(
         chosen,
@@ -56,6 +57,18 @@ def recommend(
         _smaller(chosen, fitting),
         _bigger(chosen, fitting),
     )
+
+
+def _at_hand(chosen: Candidate, allowed: Sequence[Candidate]) -> Candidate:
+    """Return a file that is there and as good, where only one that is not saves a little memory."""
+    equal = [
+        c
+        for c in allowed
+        if c.offer.file
+        and c.grade.rank == chosen.grade.rank
+        and chosen.needs.total >= _WORTHWHILE * c.needs.total
+    ]
+    return chosen if chosen.offer.file or not equal else equal[0]
 
 
 def ideal_quant(model: Model, use: Use) -> str:

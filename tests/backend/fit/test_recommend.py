@@ -188,6 +188,18 @@ def test_a_ternary_model_is_taken_as_it_was_trained():
     assert "trained with ternary weights" in told(ternary, 64, ["F16", "TQ2_0"])
 
 
+@pytest.mark.parametrize("here", ["I2_S", "TQ2_0"])
+def test_of_two_that_are_equal_the_file_at_hand_is_taken(here):
+    ternary, machine_here, use = (
+        read_model(decoder("bitnet", **LLAMA_8B, quant="TQ2_0")),
+        machine(64),
+        Use(),
+    )
+    had = [Offer(name, file="model.gguf" if name == here else "") for name in ("I2_S", "TQ2_0")]
+    found = judge(ternary, had, machine_here, use, llama_cpp, unknown)
+    assert recommend(ternary, found, machine_here, use, llama_cpp, unknown).chosen.quant == here
+
+
 def test_a_model_compressed_to_ternary_weights_is_ruined():
     plain = read_model(decoder(**LLAMA_8B))
     assert not plain.native("TQ2_0")
