@@ -105,6 +105,8 @@ class Draft:
     def estimate_lines(self, width: int) -> list[str]:
         """Return what it will take, in three lines at most."""
         made = self.estimate
+        if self.looking:  # nothing is told of rows that are not known yet
+            return ["The data are being read: what it takes is told when they are."]
         if made is None or self.shape is None:
             return ["What it takes is told here as soon as base and data are chosen."]
         over = made.peak_memory - made.available
@@ -114,7 +116,7 @@ class Draft:
         memory = f"{bar} peak {human_bytes(made.peak_memory)} of {human_bytes(made.available)} free: {verdict}"
         time = f"about {human_seconds(made.seconds)} · {made.steps} steps"
         if self.seen is None:
-            time += " of 1,000 assumed rows"
+            time += f" if there are 1,000 rows of {self.recipe.data.max_length:,} tokens"
         trains = (
             f"trains {human_count(made.trainable_parameters)} ({share:.2g} %) · "
             f"adapter {human_bytes(made.adapter_bytes)}"
@@ -152,7 +154,8 @@ FLAGS = {
     "schedule.accumulation": "--accumulation", "schedule.learning_rate": "--lr",
     "schedule.gradient_checkpointing": "--checkpointing", "schedule.warmup": "--warmup",
     "schedule.decay": "--decay", "schedule.weight_decay": "--weight-decay",
-    "schedule.seed": "--seed", "schedule.processes": "--processes", "data.format": "--format", "data.train_on": "--train-on",
+    "schedule.seed": "--seed", "schedule.processes": "--processes", "data.format": "--format", "data.columns": "--columns",
+    "data.split": "--split", "data.validation_path": "--validation-data", "data.train_on": "--train-on",
     "data.template": "--no-template", "data.system": "--system",
     "data.skip_refused": "--skip-refused", "data.validation": "--validation",
     "data.max_length": "--max-length", "data.packing": "--packing", "watch.patience": "--patience",
@@ -164,6 +167,5 @@ FLAGS = {
 def _flag(flag: str, now: Any) -> list[str]:
     if isinstance(now, bool) or flag == "--no-template":
         return [flag]
-    if isinstance(now, list):
-        return [flag, ",".join(now)]
-    return [flag, f"{now:g}" if isinstance(now, float) else str(now)]
+    typed = train_fields.written(now)
+    return [flag, typed.replace(", ", ",") if isinstance(now, (list, dict)) else typed]

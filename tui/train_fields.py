@@ -30,7 +30,9 @@ class Field:
     key: str
     label: str
     about: str
-    kind: str = "number"  # number, whole, switch, choice, text, names, base, data, technique
+    kind: str = (
+        "number"  # number, whole, switch, choice, text, names, columns, base, data, technique
+    )
     ladder: tuple[Any, ...] = ()
     zero: str = ""
     of: tuple[str, ...] = ()
@@ -74,6 +76,9 @@ FIELDS: tuple[Field, ...] = (
           "whole", (-1, 0, 10, 50, 100, 500), "a tenth of the run", of=("delta-lora",), more=True),
     Field("data.format", "format", "How rows are read.", "choice",
           ("auto", "messages", "sharegpt", "alpaca", "prompt", "text"), more=True),
+    Field("data.columns", "columns", "Unusual names, as in prompt=question, completion=answer.",
+          "columns", zero="the usual ones", more=True),
+    Field("data.split", "split", "Which part of a Hub data set is learned.", "text", more=True),
     Field("data.train_on", "learn", "Only what the model is to say, or the prompts too.", "choice",
           ("completion", "all"), more=True),
     Field("data.template", "template", "Put rows into the model's own chat template.", "choice",
@@ -83,6 +88,8 @@ FIELDS: tuple[Field, ...] = (
     Field("data.skip_refused", "leave out", "Leave out rows that cannot be used.", "switch", more=True),
     Field("data.validation", "held back", "Share of rows that are not learned, to test with.",
           "number", (0.0, 0.02, 0.05, 0.1, 0.2), more=True),
+    Field("data.validation_path", "test file", "A file to test with, in place of rows held back.",
+          "text", zero="none", more=True),
     Field("data.max_length", "length", "Tokens of a row; longer ones are cut.", "whole",
           (128, 256, 512, 1024, 2048, 4096, 8192), more=True),
     Field("data.packing", "packing", "Put several short rows into one sequence.", "switch", more=True),
@@ -162,6 +169,7 @@ def parse(field: Field, text: str) -> Any:
         "number": float,
         "whole": int,
         "names": _names,
+        "columns": columns,
         "text": str.strip,
         "base": str.strip,
         "data": str.strip,
@@ -169,7 +177,9 @@ def parse(field: Field, text: str) -> Any:
     try:
         return readers[field.kind](text)
     except ValueError:
-        wanted = "a whole number" if field.kind == "whole" else "a number"
+        wanted = {"whole": "a whole number", "columns": "ROLE=NAME, as in prompt=question"}.get(
+            field.kind, "a number"
+        )
         raise SternaError(
             "bad_argument", f"{field.label} takes {wanted}.", "Type it again."
         ) from None
@@ -181,8 +191,10 @@ def shown(field: Field, now: Any, filled: Any) -> str:
         return "yes" if now else "no"
     if field.kind == "names":
         return now if isinstance(now, str) else ", ".join(now)
-    if field.zero and now in (0, -1, ""):
+    if field.zero and now in (0, -1, "", {}):
         return field.zero
+    if field.kind == "columns":
+        return written(now)
     if field.key == "watch.sample_every" and now <= 0:
         return "none" if now < 0 else "four in a run"
     if field.kind in ("number", "whole"):
@@ -195,6 +207,25 @@ def shown(field: Field, now: Any, filled: Any) -> str:
 def _names(text: str) -> str | list[str]:
     names = [name for name in text.replace(",", " ").split() if name]
     return "all-linear" if names in ([], ["all-linear"]) else names
+
+
+def columns(text: str) -> dict[str, str]:
+    """Return the columns of "role=name, role=name". Raises ValueError."""
+    pairs = [
+        [part.strip() for part in pair.split("=", 1)] for pair in text.split(",") if pair.strip()
+    ]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise ValueError(text)
+    return dict(pairs)
+
+
+def written(now: Any) -> str:
+    """Return a value as it is typed."""
+    if isinstance(now, dict):
+        return ", ".join(f"{role}={name}" for role, name in now.items())
+    if isinstance(now, list):
+        return ", ".join(now)
+    return f"{now:g}" if isinstance(now, float) else str(now)
 
 
 def again(recipe: Recipe) -> Recipe:

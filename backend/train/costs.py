@@ -21,7 +21,7 @@ _CARD_TOKENS = 4096  # of the loss on a graphics card, which works in place
 _MASK_BYTES = 4  # of an input that dropout passes: on a processor PyTorch multiplies by floats
 _CARD_MASK_BYTES = 1
 _NORMED_TWICE = ("gemma2", "gemma3_text", "gemma3")  # norms behind attention and feed-forward too
-_HEAD_NORMED = ("qwen3", "gemma3_text", "gemma3")
+_HEAD_NORMED = ("qwen3", "qwen3_moe", "qwen3moe", "gemma3_text", "gemma3")
 _SUB_NORMED = ("bitnet", "bitnet-b1.58", "bitnet-25")
 # Which matrices read the same input. A fused one stands for those that it fuses.
 _SHARE = (
@@ -85,6 +85,10 @@ def _base(shape: ModelShape) -> tuple[float, float]:
         norms += q + kv + shape.heads + shape.kv_heads
     if shape.family in _SUB_NORMED:
         norms += q + f + 2
+    if (
+        shape.mixture is not None
+    ):  # what each expert says, before it is weighed; the router's shares
+        product += shape.mixture.used * (h + 1) + 2 * shape.mixture.count
     return norms, attention + product
 
 
@@ -165,6 +169,8 @@ def flops_per_token(
     more, for its logits are computed again; attention over half of the row on average.
     """
     layers = sum(m.weights for m in shape.matrices)
+    if shape.mixture is not None:
+        layers += shape.layers * shape.hidden * (3 * shape.feed_forward + shape.mixture.count)
     head = shape.vocab * shape.hidden
     attention = 2 * shape.layers * shape.heads * shape.head_width * length
     forward = 2 * layers + attention

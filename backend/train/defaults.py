@@ -35,8 +35,11 @@ def learning_rate(technique: Technique, params: int, *, masters: bool = False) -
 
 
 def before(recipe: Recipe, shape: ModelShape) -> Recipe:
-    """Fill in what the model alone decides."""
+    """Fill in what the model alone decides. Of a mixture only attention learns, which peft has to be told."""
     technique = technique_numbers(recipe.technique, shape.params)
+    if shape.mixture is not None and technique.targets == "all-linear":
+        names = [matrix.module for matrix in shape.matrices]
+        technique = msgspec.structs.replace(technique, targets=names)
     schedule = recipe.schedule
     if not schedule.learning_rate:
         masters = shape.ternary and technique.name == "sft"

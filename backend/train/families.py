@@ -15,7 +15,8 @@ class Family:
 
     `matrices` of a layer: module, inputs and outputs in words for widths: `hidden`, `q` (all heads),
     `kv` (key-value heads), `qkv`, `ffn`, `2ffn`. `norms`: widths of the norms of a layer. `biases`: the
-    key that switches them on, and the modules that then have one.
+    key that switches them on, and the modules that then have one. `experts`: the keys of how many there
+    are and how wide each is.
     """
 
     matrices: tuple[tuple[str, str, str], ...]
@@ -31,6 +32,7 @@ class Family:
     heads: str = "num_attention_heads"
     feed_forward: str = "intermediate_size"
     context: str = "max_position_embeddings"
+    experts: tuple[str, str] | None = None
 
 
 _ATTENTION = (
@@ -81,6 +83,13 @@ FAMILIES: dict[str, Family] = {
     "granite": Family(_LLAMA, biases=_BY_KEY),
     "qwen2": Family(_LLAMA, biases=((ALWAYS, _QKV),)),
     "qwen3": Family(_LLAMA, norms=_HEAD_NORMS, biases=_BY_KEY[:1]),
+    "qwen3_moe": Family(
+        _ATTENTION,
+        norms=_HEAD_NORMS,
+        biases=(("attention_bias", _ATTENTION_NAMES),),
+        experts=("num_experts", "moe_intermediate_size"),
+    ),
+    "mixtral": Family(_ATTENTION, experts=("num_local_experts", "intermediate_size")),
     "gemma": Family(_LLAMA, tied=True, biases=_BY_KEY[:1]),
     "gemma2": Family(_LLAMA, norms=("hidden",) * 4, tied=True, biases=_BY_KEY[:1]),
     "gemma3_text": Family(

@@ -32,11 +32,21 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixture:
+    """Experts in place of a feed-forward: each token passes `used` of `count`, each `width` wide."""
+
+    count: int
+    used: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelShape:
     """A model as training sees it.
 
-    `rest`: values outside `matrices` (embeddings, output matrix, norms, biases). `ternary`: the weights
-    of the layers are -1, 0 or 1 times a scale. `stored_bits`: bits a weight of the file, where known.
+    `rest`: values outside `matrices` (embeddings, output matrix, norms, biases, experts, which stay as
+    they are). `feed_forward`: of all experts that a token passes. `ternary`: the weights of the layers are
+    -1, 0 or 1 times a scale.
     """
 
     family: str
@@ -53,6 +63,7 @@ class ModelShape:
     rest: int
     ternary: bool = False
     generates: bool = True
+    mixture: Mixture | None = None
 
     @property
     def params(self) -> int:
@@ -99,6 +110,7 @@ def _shape_of(kind: str, family: Family, config: Mapping[str, Any]) -> ModelShap
     head_width = _number(config, "head_dim", default=max(hidden // heads, 1))
     kv_heads = _number(config, "num_key_value_heads", default=heads)
     wide = _number(config, family.feed_forward, default=4 * hidden)
+    mixture = _mixture(config, family)
     context = _number(config, family.context, default=2048)
     widths = {
         "hidden": hidden,
@@ -127,6 +139,10 @@ def _shape_of(kind: str, family: Family, config: Mapping[str, Any]) -> ModelShap
     if family.encoder:
         types = config.get("type_vocab_size")
         embeddings += hidden * (types if isinstance(types, int) and types > 0 else 0)
+    experts = 0
+    if mixture is not None:
+        experts = layers * mixture.count * hidden * (3 * mixture.width + 1)  # and the router
+        wide = mixture.used * mixture.width
     norm = 2 if family.norm_bias else 1
     norms = (layers * sum(widths[w] for w in family.norms) + family.outer_norms * hidden) * norm
     biases = sum(m.outputs * m.count for m in matrices if m.bias)
@@ -142,10 +158,24 @@ def _shape_of(kind: str, family: Family, config: Mapping[str, Any]) -> ModelShap
         context=context,
         tied=tied,
         matrices=matrices,
-        rest=embeddings + norms + biases,
+        rest=embeddings + norms + biases + experts,
         ternary=method == "bitnet",
         generates=not family.encoder,
+        mixture=mixture,
     )
+
+
+def _mixture(config: Mapping[str, Any], family: Family) -> Mixture | None:
+    if family.experts is None:
+        return None
+    if config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1:
+        raise SternaError(
+            "unsupported_arch",
+            "Only some layers of this model have experts.",
+            "Take another model.",
+        )
+    count, width = (_number(config, key) for key in family.experts)
+    return Mixture(count, _number(config, "num_experts_per_tok"), width)
 
 
 def _number(config: Mapping[str, Any], name: str, *, default: int | None = None) -> int:
@@ -169,6 +199,7 @@ GGUF_MODULES = {
     "ffn_up": "up_proj",
     "ffn_down": "down_proj",
 }
+TRAINED_MIXTURES = ("llama", "qwen3moe")  # whose attention learns, while experts stay as they are
 TERNARY_TYPES = frozenset(("I2_S", "TQ1_0", "TQ2_0"))
 
 
@@ -184,6 +215,7 @@ class _Read:
     vocab: int = 0
     hidden: int = 0
     tied: bool = True
+    experts: tuple[int, int] | None = None  # how many, and how wide each
 
     def add(self, name: str, shape: tuple[int, ...], type_name: str) -> None:
         """Take up a tensor."""
@@ -200,6 +232,8 @@ class _Read:
             self.biased.add(module)
         if name == "token_embd.weight" and len(shape) == 2:
             self.hidden, self.vocab = shape
+        if stem.endswith("ffn_gate_exps") and len(shape) == 3:
+            self.experts = shape[2], shape[1]
         self.tied = self.tied and name != "output.weight"
         self.rest += math.prod(shape)
 
@@ -212,7 +246,7 @@ def gguf_shape(
     """Return the shape of a GGUF model.
 
     `tensors`: name, shape in ggml's order, type name of each. `numbers`: layers, heads, kv_heads,
-    head_width, context of the header. Raises SternaError `unsupported_arch`, `corrupt`.
+    head_width, context, experts_used of the header. Raises SternaError `unsupported_arch`, `corrupt`.
     """
     read = _Read({}, set())
     for tensor in tensors:
@@ -223,11 +257,17 @@ def gguf_shape(
         Matrix(module, *each[0], len(each), module in read.biased)
         for module, each in read.widths.items()
     )
+    mixture = None
+    if read.experts is not None:
+        mixture = Mixture(read.experts[0], numbers.get("experts_used") or 1, read.experts[1])
+        wide = mixture.used * mixture.width
+    else:
+        wide = next((m.inputs for m in matrices if m.module == "down_proj"), 4 * read.hidden)
     return ModelShape(
         family=arch,
         layers=numbers.get("layers") or max(len(each) for each in read.widths.values()),
         hidden=read.hidden,
-        feed_forward=next((m.inputs for m in matrices if m.module == "down_proj"), 4 * read.hidden),
+        feed_forward=wide,
         heads=heads,
         kv_heads=numbers.get("kv_heads") or heads,
         head_width=numbers.get("head_width") or max(read.hidden // heads, 1),
@@ -237,6 +277,7 @@ def gguf_shape(
         matrices=matrices,
         rest=read.rest,
         ternary=read.ternary > read.matrices // 2,
+        mixture=mixture,
     )
 
 
@@ -246,6 +287,12 @@ def _check_widths(arch: str, read: _Read) -> None:
             "unsupported_arch",
             f"The layers of this {arch or 'file'} are not made of matrices that Sterna can train.",
             "Take a dense model: llama, qwen2, qwen3, gemma, mistral, phi3, bitnet.",
+        )
+    if read.experts is not None and arch not in TRAINED_MIXTURES:
+        raise SternaError(
+            "unsupported_arch",
+            f"Sterna does not train the mixture of experts of {arch}.",
+            "Take Mixtral, Qwen3-MoE, or a dense model.",
         )
     if any(len(set(each)) > 1 for each in read.widths.values()):
         raise SternaError(

@@ -96,6 +96,7 @@ def shape_of_header(file: GGUFContents) -> ModelShape:
             "kv_heads": card.kv_heads,
             "head_width": card.head_width,
             "context": card.context,
+            "experts_used": file.integer(f"{card.arch}.expert_used_count"),
         },
     )
 

@@ -20,6 +20,7 @@ PARTS = {
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
+    "ffn_gate_inp": "mlp.gate",
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
 }
@@ -41,6 +42,8 @@ ARCHITECTURES = {
     "granite": "granite",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
+    "mixtral": "llama",
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3_text": "gemma3",

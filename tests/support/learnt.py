@@ -24,9 +24,9 @@ def logits(model):
     return model.eval()(torch.tensor([IDS])).logits[0].numpy()
 
 
-def learned(model, name, folder, *, checkpoint=False):
+def learned(model, name, folder, *, checkpoint=False, targets="all-linear"):
     """Attach a technique, move what learns as training would, save; return the logits it gives."""
-    spec = Spec(**{"rank": 4, "alpha": 8.0, "targets": "all-linear", **TECHNIQUES[name]})
+    spec = Spec(**{"rank": 4, "alpha": 8.0, "targets": targets, **TECHNIQUES[name]})
     torch.manual_seed(0)
     way = technique(spec)
     tuned = way.attach(model)

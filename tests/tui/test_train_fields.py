@@ -60,6 +60,14 @@ def test_what_is_typed_is_read_and_wrong_words_are_told():
     assert parse(BY_KEY["schedule.learning_rate"], "3e-4") == 3e-4
     with pytest.raises(SternaError, match="whole number"):
         parse(BY_KEY["schedule.batch"], "many")
+    columns = parse(BY_KEY["data.columns"], "prompt=question, completion = the answer")
+    assert columns == {"prompt": "question", "completion": "the answer"}
+    assert (
+        shown(BY_KEY["data.columns"], columns, columns) == "prompt=question, completion=the answer"
+    )
+    assert parse(BY_KEY["data.columns"], "") == {}
+    with pytest.raises(SternaError, match="ROLE=NAME"):
+        parse(BY_KEY["data.columns"], "question")
     with pytest.raises(SternaError, match=r"schedule\.batch"):
         put(fresh(), "schedule.batch", 0)
 
@@ -80,7 +88,8 @@ def test_the_command_that_is_copied_makes_the_same_recipe():
     for key, new in (
         ("technique.name", "lora-plus"), ("technique.rank", 4), ("technique.targets", ["q_proj"]),
         ("technique.ratio", 8.0), ("technique.rslora", True), ("schedule.learning_rate", 3e-4),
-        ("data.template", "none"), ("data.system", "be brief"), ("name", "mine"), ("save.every", 7),
+        ("data.template", "none"), ("data.system", "be brief, be kind"),
+        ("data.columns", {"prompt": "question", "completion": "answer"}), ("name", "mine"), ("save.every", 7),
     ):  # fmt: skip
         recipe = put(recipe, key, new)
     words = shlex.split(Draft(recipe).command())

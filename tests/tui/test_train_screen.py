@@ -1,6 +1,7 @@
 """Train: the menu, real runs of tiny models in their processes, and the run beside other modes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from ggufs import tiny_llama
@@ -9,10 +10,12 @@ from running import write_rows
 from textual.widgets import Input, Static
 
 from backend import paths
+from backend.machine import GPU
 from backend.train import recipe as recipes
 from backend.train.begin import begin
 from backend.train.recipe import Base, Data, Recipe, Schedule, Watch
 from backend.train.run import child
+from tui.draft import Draft
 from tui.panes.run_pane import RunFold, RunPane
 from tui.panes.run_table import RunTable
 from tui.panes.train_menu import TrainMenu
@@ -106,6 +109,30 @@ async def test_the_menu_tells_what_it_will_take_before_anything_begins(app, base
         assert isinstance(app.screen, TrainScreen)
 
 
+async def test_nothing_is_told_of_rows_that_are_still_being_read(app, base, rows, monkeypatch):
+    told = []
+    lines = Draft.estimate_lines
+
+    def recorded(draft, width):
+        told.append("\n".join(lines(draft, width)))
+        return told[-1].split("\n")
+
+    monkeypatch.setattr(Draft, "estimate_lines", recorded)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_train(pilot)
+        draft = app.screen.draft
+        await wait_until(pilot, lambda: draft.estimate, what="the estimate of assumed rows")
+        assert "if there are 1,000 rows of 1,024 tokens" in said(app, "#estimate")
+        told.clear()
+        await pilot.press("enter")
+        await choose(pilot, rows)
+        await wait_until(pilot, lambda: draft.seen and draft.estimate, what="data and estimate")
+        assert "12 steps" in said(app, "#estimate")
+        after = told[next(i for i, text in enumerate(told) if "being read" in text) :]
+        assert not any("if there are" in text for text in after)
+        assert all("12 steps" in text for text in after if "steps" in text)
+
+
 async def test_every_choice_can_be_typed_and_wrong_ones_are_told(app, base):
     async with app.run_test(size=(120, 40)) as pilot:
         await open_train(pilot)
@@ -127,6 +154,55 @@ async def test_every_choice_can_be_typed_and_wrong_ones_are_told(app, base):
         assert "lambda" in text(menu(app))
         await pilot.press("y")
         assert "--technique delta-lora" in app.clipboard
+
+
+async def test_unusual_columns_can_be_said(app, base, tmp_path):
+    rows = tmp_path / "odd.jsonl"
+    rows.write_text("".join(json.dumps({"q": f"item {i}", "a": "red"}) + "\n" for i in range(9)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_train(pilot)
+        await pilot.press("enter")
+        await choose(pilot, rows)
+        draft = app.screen.draft
+        await wait_until(pilot, lambda: draft.data_error, what="the refusal")
+        await pilot.press("m")
+        menu(app).go_to("data.columns")
+        await pilot.press("space")
+        app.screen.query_one(Input).value = "prompt=q, completion=a"
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: draft.seen, what="the data")
+        assert "prompt=q, completion=a" in text(menu(app))
+        assert "9 rows" in text(menu(app))
+
+
+async def test_several_cards_are_offered_where_there_are_several(app, base):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_train(pilot)
+        machine = app.hardware.machine
+        card = GPU("card", "nvidia", 8 << 30, 8 << 30, "nvidia-smi")
+        for cards in (1, 2):
+            app.hardware = replace(app.hardware, machine=replace(machine, gpus=(card,) * cards))
+            app.screen.show_draft()
+            assert ("devices" in text(menu(app))) is (cards == 2)
+        menu(app).go_to("schedule.processes")
+        await pilot.press("right")
+        assert app.screen.draft.recipe.schedule.processes == 2
+
+
+async def test_an_export_that_cannot_be_is_told(app, base, rows):
+    async with app.run_test(size=(120, 40)) as pilot:
+        recipe = Recipe(
+            base=Base(model=str(base)), data=Data(path=str(rows)), schedule=Schedule(max_steps=2)
+        )
+        _folder, process = begin(recipe)
+        await wait_until(pilot, lambda: process.poll() is not None, seconds=60, what="the run")
+        base.unlink()
+        await pilot.press("4")
+        await wait_until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.chosen)
+        await pilot.press("g")
+        await wait_until(
+            pilot, lambda: any("tiny.gguf" in n.message for n in app._notifications), what="why not"
+        )
 
 
 async def test_rows_that_cannot_be_used_are_named(app, base, tmp_path):

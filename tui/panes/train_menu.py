@@ -61,6 +61,7 @@ class TrainMenu(VerticalScroll, inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self._draft = Draft()
+        self._cards = 0
         self.all = False
         self._rows: list[int] = []  # the line on which each field begins
 
@@ -71,16 +72,21 @@ class TrainMenu(VerticalScroll, inherit_bindings=False):
     def fields(self) -> list[Field]:
         """The lines that are shown."""
         technique = self._draft.recipe.technique
-        return [f for f in train_fields.FIELDS if f.belongs(technique) and (self.all or not f.more)]
+        several = {"schedule.processes"} if self._cards > 1 else set()
+        return [
+            f
+            for f in train_fields.FIELDS
+            if f.belongs(technique) and (self.all or not f.more or f.key in several)
+        ]
 
     @property
     def field(self) -> Field:
         """The line under the cursor."""
         return self.fields[min(self.place, len(self.fields) - 1)]
 
-    def show(self, draft: Draft) -> None:
-        """Show a draft as it is now."""
-        self._draft = draft
+    def show(self, draft: Draft, *, cards: int) -> None:
+        """Show a draft as it is now; where there are several graphics `cards`, how many to use."""
+        self._draft, self._cards = draft, cards
         self._paint()
 
     def go_to(self, key: str) -> None:
@@ -114,7 +120,9 @@ class TrainMenu(VerticalScroll, inherit_bindings=False):
     def action_change(self, by: int) -> None:
         """Change the line under the cursor."""
         field = self.field
-        if field.kind in ("base", "data", "text") or (not field.ladder and field.kind == "whole"):
+        if field.kind in ("base", "data", "text", "columns") or (
+            not field.ladder and field.kind == "whole"
+        ):
             self.post_message(self.OpenWanted(field))
         else:
             self.post_message(self.Changed(field, by))

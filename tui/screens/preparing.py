@@ -46,9 +46,10 @@ class DataRead(Message):
 
 @dataclass
 class Reckoned(Message):
-    """It is known what a recipe will take."""
+    """It is known what a recipe will take; `seen`: of which data, None where it was assumed."""
 
     recipe: Recipe
+    seen: dict[str, Any] | None
     estimate: Estimate | None
 
 
@@ -80,7 +81,7 @@ class Preparing(Screen[None]):
         asked = _decides_look(draft.recipe)
         if asked != self._looked:
             self._looked = asked
-            draft.seen = draft.data_error = None
+            draft.seen = draft.data_error = draft.estimate = None
             self.stop_looking()
             draft.looking = bool(model and draft.recipe.data.path)
             if draft.looking:
@@ -133,6 +134,7 @@ class Preparing(Screen[None]):
         if _decides_look(message.recipe) == _decides_look(self.draft.recipe):
             self.draft.looking = False
             self.draft.seen, self.draft.data_error = message.seen, message.error
+            self.draft.estimate = None  # it was of other rows
             self._reckon_soon()
             self.show_draft()
 
@@ -145,12 +147,12 @@ class Preparing(Screen[None]):
             made = estimate(recipe, shape, sequences(seen) if seen else assumed(recipe))
         except SternaError:  # targets that the model does not have: the start says so
             made = None
-        self.post_message(Reckoned(recipe, made))
+        self.post_message(Reckoned(recipe, seen, made))
 
     @on(Reckoned)
     def _reckoned(self, message: Reckoned) -> None:
         message.stop()
-        if message.recipe == self.draft.recipe:
+        if message.recipe == self.draft.recipe and message.seen is self.draft.seen:
             self.draft.estimate = message.estimate
             self.show_draft()
 

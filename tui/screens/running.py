@@ -93,9 +93,13 @@ class Running(Screen[None]):
     def _export(self, run: Run) -> None:
         from backend.train.export.of_run import adapter_of
 
-        made = adapter_of(run.folder)
-        said = f"Written: {words.short_path(made.path)} (step {made.step})"
-        self.app.call_from_thread(self.notify, said, markup=False)
+        try:
+            made = adapter_of(run.folder)
+        except SternaError as error:
+            self.app.call_from_thread(tell, self, error)
+        else:
+            said = f"Written: {words.short_path(made.path)} (step {made.step})"
+            self.app.call_from_thread(self.notify, said, markup=False)
 
     def action_delete(self) -> None:
         """Delete the run; u brings it back."""

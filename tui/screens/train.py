@@ -30,7 +30,7 @@ from tui.screens.run import RunScreen
 from tui.screens.running import Running
 from tui.screens.train_keys import KEYS, SHOWN
 from tui.sources import Sources
-from tui.state import Library
+from tui.state import Hardware, Library
 from tui.telling import tell, telling
 from tui.train_fields import Field
 from tui.widgets.long_table import LongTable
@@ -41,6 +41,7 @@ STARTED = "▶ It trains in a process of its own: chat or leave, it goes on."
 class _Holder(Protocol):
     """The app, as far as this screen knows it."""
 
+    hardware: Hardware
     library: Library
     runs: Runs
 
@@ -95,7 +96,8 @@ class TrainScreen(Preparing, Running, ModeScreen):
 
     def show_draft(self) -> None:
         """Show the draft as it is now."""
-        self.query_one(TrainMenu).show(self.draft)
+        machine = cast(_Holder, self.app).hardware.machine
+        self.query_one(TrainMenu).show(self.draft, cards=len(machine.gpus) if machine else 0)
         width = max(40, self.query_one("#main").size.width - 2)
         made = self.draft.estimate
         style = "$text-error" if made is not None and not made.fits else ""
@@ -201,11 +203,10 @@ class TrainScreen(Preparing, Running, ModeScreen):
         elif field.kind in ("switch", "choice"):
             self._changed(TrainMenu.Changed(field, 1))
         elif field.kind != "technique":
-            now = train_fields.value(self.draft.filled, field.key)
-            text = now if isinstance(now, str) else f"{now:g}" if isinstance(now, float) else now
-            text = ", ".join(text) if isinstance(text, list) else str(text)
+            text = train_fields.written(train_fields.value(self.draft.filled, field.key))
             about = f"{field.label}: {field.about}"
-            self.app.push_screen(AskScreen(about, text, empty=field.kind == "text"), take)
+            empty = field.kind in ("text", "columns")
+            self.app.push_screen(AskScreen(about, text, empty=empty), take)
 
     def action_preview(self) -> None:
         """Show what will be learned."""
@@ -223,7 +224,9 @@ class TrainScreen(Preparing, Running, ModeScreen):
     def action_largest(self) -> None:
         """Take the largest batch that fits."""
         made = self.draft.estimate
-        if made is None:
+        if self.draft.looking:
+            self.notify("The data is being read.", markup=False)
+        elif made is None:
             self.notify("Choose a base first.", markup=False)
         elif not made.largest_batch:
             self.notify("Not even one row fits into the memory that is free.", markup=False)

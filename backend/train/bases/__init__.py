@@ -8,7 +8,7 @@ from backend.train.bases.folder import load_folder
 from backend.train.bases.gguf import load_gguf
 from backend.train.bases.ternary import TernaryLinear
 from backend.train.recipe import Recipe
-from backend.train.source import Source
+from backend.train.source import Source, shape_of
 
 
 def device_of(recipe: Recipe) -> torch.device:
@@ -46,6 +46,12 @@ def load_base(recipe: Recipe, source: Source, device: torch.device) -> PreTraine
         masters = full and _is_ternary_folder(source)
         model = load_folder(
             source.path, dtype, masters=masters, load_in_4bit=recipe.base.load_in_4bit
+        )
+    if full and shape_of(source).mixture is not None:
+        raise SternaError(
+            "untrainable",
+            "In a mixture of experts only attention learns: the experts stay as they are.",
+            "Train an adapter (lora, lora-fa, vera, lora-plus, delta-lora).",
         )
     if full and is_ternary(model):
         raise SternaError(

@@ -20,6 +20,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from backend.errors import SternaError
 from backend.train.bases.ternary import MasterLinear, TernaryLinear, absmean
 
+_EXPERTS = ("num_experts", "num_local_experts")
+
 
 def load_folder(
     folder: Path, dtype: torch.dtype, *, masters: bool = False, load_in_4bit: bool = False
@@ -39,7 +41,7 @@ def load_folder(
             "untrainable", f"{folder.name} is no ternary model.", "Take the technique sft."
         )
     else:
-        model = _plain(folder, dtype, load_in_4bit)
+        model = _plain(folder, settings, dtype, load_in_4bit)
     model.requires_grad_(False)
     model.name_or_path = model.config.name_or_path = str(folder)
     return model
@@ -92,10 +94,14 @@ def _refuse(settings: dict[str, Any], folder: Path, load_in_4bit: bool) -> None:
         )
 
 
-def _plain(folder: Path, dtype: torch.dtype, load_in_4bit: bool) -> PreTrainedModel:
+def _plain(
+    folder: Path, settings: dict[str, Any], dtype: torch.dtype, load_in_4bit: bool
+) -> PreTrainedModel:
     more: dict[str, Any] = {}
+    if any(key in settings for key in _EXPERTS):
+        more["experts_implementation"] = "eager"  # one after the other, in the order of every run
     if load_in_4bit:
-        more = {"quantization_config": _four_bits(dtype), "device_map": {"": 0}}
+        more |= {"quantization_config": _four_bits(dtype), "device_map": {"": 0}}
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -2,7 +2,8 @@
 is trained on.
 
 The numbers come from the engine's reading of the header (`backend.inference.hyper`), so that both mean the
-same model. Ternary matrices of one scale become frozen `TernaryLinear`s, all others float.
+same model. Ternary matrices of one scale become frozen `TernaryLinear`s, all others float. Experts and their router stay as they
+are: attention learns.
 """
 
 from pathlib import Path
@@ -17,10 +18,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from backend.errors import SternaError
 from backend.gguf import GGUFFile, open_gguf, require_model
-from backend.inference.hyper import Hyper, read_hyper
+from backend.inference.hyper import Experts, Hyper, read_hyper
 from backend.inference.tokenizer.vocabulary import read_vocabulary
 from backend.train.bases.ternary import TernaryLinear
-from backend.train.shape import TERNARY_TYPES
+from backend.train.shape import TERNARY_TYPES, TRAINED_MIXTURES
 from backend.train.tensor_names import NORMS_LESS_ONE, Floats, from_pairs, module_of, paired
 from ext.quants import dequantise, row_bytes
 
@@ -44,11 +45,11 @@ def load_gguf(path: Path, dtype: torch.dtype) -> PreTrainedModel:
 
 def _config(h: Hyper, file: GGUFFile) -> dict[str, Any]:
     """Return what the configuration of transformers says of the same model."""
-    if h.experts is not None or h.key_width != h.value_width:
+    if h.key_width != h.value_width:
         raise SternaError(
             "untrainable",
-            "Sterna does not train mixtures of experts or models whose keys and values differ in width.",
-            "Take a dense model.",
+            "Sterna does not train models whose keys and values differ in width.",
+            "Take another model.",
         )
     words = read_vocabulary(file)
     config = {
@@ -72,7 +73,30 @@ def _config(h: Hyper, file: GGUFFile) -> dict[str, Any]:
         "pad_token_id": None,
         "attn_implementation": "sdpa",
     }
-    return config | _more(h)
+    return config | _more(h) | (_mixture(h, h.experts) if h.experts else {})
+
+
+def _mixture(h: Hyper, e: Experts) -> dict[str, Any]:
+    """Return what the configuration says of experts. Raises SternaError where transformers has no such."""
+    always = h.arch == "qwen3moe" or e.normalised  # Mixtral's weights sum to one always
+    if h.arch not in TRAINED_MIXTURES or e.shared or e.scale != 1 or not e.everywhere or not always:
+        raise SternaError(
+            "untrainable",
+            f"Sterna does not train this kind of mixture of experts ({h.arch}).",
+            "Take Mixtral, Qwen3-MoE, or a dense model.",
+        )
+    said = {"num_experts_per_tok": e.used, "experts_implementation": "eager"}
+    if h.arch == "llama":
+        mixtral = {"model_type": "mixtral", "num_local_experts": e.count}
+        return said | mixtral | {"intermediate_size": e.width, "sliding_window": h.window or None}
+    return said | {
+        "model_type": "qwen3_moe",
+        "num_experts": e.count,
+        "moe_intermediate_size": e.width,
+        "norm_topk_prob": e.normalised,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+    }
 
 
 def _more(h: Hyper) -> dict[str, Any]:
@@ -148,6 +172,8 @@ def _fill(model: PreTrainedModel, file: GGUFFile, h: Hyper, dtype: torch.dtype) 
             continue
         stem, _, ending = name.rpartition(".")
         path = module_of(h.arch, stem)
+        if stem.endswith("_exps") and ending == "weight":
+            continue  # below
         if ending == "scale" and f"{stem}.weight" in file.tensors:
             continue  # taken with its weight
         if path is None or ending not in ("weight", "bias"):
@@ -162,6 +188,8 @@ def _fill(model: PreTrainedModel, file: GGUFFile, h: Hyper, dtype: torch.dtype) 
         if h.arch in NORMS_LESS_ONE and "norm" in stem:
             values = values - np.float32(1)
         _put(model, path, module, ending, values, file, name, dtype)
+    for layer in range(h.layers if h.experts else 0):
+        _put_experts(model, layer, file, dtype)
     left = [name for name, p in model.named_parameters() if p.is_meta]
     tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
     if set(left) - tied:
@@ -202,6 +230,23 @@ def _put(
     model.set_submodule(path, layer)
 
 
+def _put_experts(model: PreTrainedModel, layer: int, file: GGUFFile, dtype: torch.dtype) -> None:
+    """Put the experts of a layer in their place: gate and up are one there."""
+    gate, up, down = (
+        torch.from_numpy(_values(file, f"blk.{layer}.ffn_{name}_exps.weight")).to(dtype)
+        for name in ("gate", "up", "down")
+    )
+    module = model.get_submodule(f"model.layers.{layer}.mlp.experts")
+    for name, value in (("gate_up_proj", torch.cat((gate, up), dim=1)), ("down_proj", down)):
+        if getattr(module, name).shape != value.shape:
+            raise SternaError(
+                "corrupt",
+                f"The experts of layer {layer} have the shape {list(value.shape)}, which does not fit.",
+                "Download the model again or take another file.",
+            )
+        setattr(module, name, nn.Parameter(value, requires_grad=False))
+
+
 def _codes(values: Floats) -> tuple[npt.NDArray[np.int8], float] | None:
     """Return codes and scale of a matrix of one scale, None where its blocks differ."""
     scale = np.abs(values).max()
@@ -212,23 +257,23 @@ def _codes(values: Floats) -> tuple[npt.NDArray[np.int8], float] | None:
 
 
 def _values(file: GGUFFile, name: str) -> Floats:
-    """Return a tensor as float32 [rows, cols] or [n], as the engine dequantises it."""
+    """Return a tensor as float32 [n], [rows, cols] or [experts, rows, cols], as the engine reads it."""
+    if name not in file.tensors:
+        raise SternaError("corrupt", f"The file lacks {name}.", "Download the model again.")
     info = file.tensors[name]
     cols = info.shape[0]
     rows = info.elements // cols if cols else 0
-    if len(info.shape) > 2 or not rows or not info.supported or row_bytes(info.type, cols) == 0:
+    if len(info.shape) > 3 or not rows or not info.supported or row_bytes(info.type, cols) == 0:
         raise SternaError(
             "unsupported_type",
             f"Tensor {name} has the type {info.type_name}, which Sterna cannot read as numbers.",
             "Take another quant of this model.",
         )
     values = dequantise(info.type, file.data(name), rows, cols)
-    return values.reshape(-1) if len(info.shape) == 1 else values
+    return values.reshape(info.shape[::-1])
 
 
 def _vector(file: GGUFFile, name: str) -> Floats:
-    if name not in file.tensors:
-        raise SternaError("corrupt", f"The file lacks {name}.", "Download the model again.")
     return _values(file, name).reshape(-1)
 
 

@@ -8,10 +8,20 @@ from tiny_families import FAMILIES, MIXTURES, make
 
 from backend.errors import SternaError
 from backend.inference import load_model
+from backend.train import catalogue, defaults
 from backend.train.bases.gguf import load_gguf
 from backend.train.bases.ternary import TernaryLinear
+from backend.train.recipe import Base, Data, Recipe
+from backend.train.source import find as found
+from backend.train.source import shape_of
+from backend.train.techniques import technique
+from backend.train.techniques.technique import count_trainable
 
 IDS = [5, 17, 250, 3, 99, 120, 7, 44, 200, 6, 33, 8]
+
+
+def find(path):
+    return found(str(path))
 
 
 def trained_on(path):
@@ -27,15 +37,36 @@ def engine(path):
     return logits
 
 
-@pytest.mark.parametrize("name", MIXTURES)
-def test_mixtures_of_experts_are_refused(tmp_path, name):
+UNTRAINED = ("qwen2moe", "granitemoe")
+
+
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_other_mixtures_of_experts_are_refused_before_and_at_loading(tmp_path, name):
+    assert name in MIXTURES
     made = make(tmp_path / "m.gguf", FAMILIES[name])
-    with pytest.raises(SternaError, match="mixtures of experts") as refused:
-        load_gguf(made.path, torch.float32)
-    assert refused.value.hint
+    for look in (lambda: load_gguf(made.path, torch.float32), lambda: shape_of(find(made.path))):
+        with pytest.raises(SternaError, match="mixture of experts") as refused:
+            look()
+        assert refused.value.hint
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in MIXTURES])
+@pytest.mark.parametrize("name", ["mixtral", "qwen3moe"])
+def test_experts_stay_as_they_are_and_count_as_what_they_are(tmp_path, name):
+    made = make(tmp_path / "m.gguf", FAMILIES[name])
+    model = load_gguf(made.path, torch.float32)
+    shape = shape_of(find(made.path))
+    assert shape.params == sum(p.numel() for p in model.parameters())
+    assert {m.module for m in shape.matrices} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    recipe = Recipe(base=Base(model=str(made.path)), data=Data(path=""))
+    spec = defaults.before(recipe, shape).technique
+    tuned = technique(spec).attach(model)
+    assert count_trainable(tuned) == catalogue.trainable(spec, shape)
+    learns = {n for n, p in tuned.named_parameters() if p.requires_grad}
+    assert learns
+    assert all("self_attn" in n for n in learns)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in UNTRAINED])
 def test_every_family_means_the_same_model(tmp_path, name):
     made = make(tmp_path / "m.gguf", FAMILIES[name])
     model, logits = trained_on(made.path)

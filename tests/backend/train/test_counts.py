@@ -132,6 +132,8 @@ FAMILIES = [
     ("granite", {}),
     ("qwen2", {}),
     ("qwen3", {"head_dim": 24}),
+    ("qwen3_moe", {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40}),
+    ("mixtral", {"num_local_experts": 5, "num_experts_per_tok": 2}),
     ("gemma", {"head_dim": 24}),
     ("gemma2", {"head_dim": 24}),
     ("gemma3_text", {"head_dim": 24}),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from ggufs import tiny_llama
 from running import make_run, train, write_rows
+from transformers import MixtralConfig, MixtralForCausalLM
 from tuning import SHAPE, tiny
 
 from backend.machine import GPU, read_machine
@@ -41,13 +42,29 @@ WIDE = {
 }
 
 
-def kept(spec: Spec, layers: int, ids, mixed: bool) -> int:
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+
+
+def tiny_wide(layers, dtype):
+    return tiny(num_hidden_layers=layers, dtype=dtype, **WIDE)
+
+
+def mixture(layers, dtype):
+    """Return a tiny mixture of experts, whose routers choose as they were drawn."""
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        **{**SHAPE, **WIDE, "num_hidden_layers": layers}, experts_implementation="eager", **EXPERTS
+    )
+    return MixtralForCausalLM(config).to(dtype)
+
+
+def kept(spec: Spec, layers: int, ids, mixed: bool, make=tiny_wide) -> int:
     """Return the bytes that a forward pass keeps for its backward pass; each storage once."""
     torch.manual_seed(0)
     way = technique(spec)
     frozen = mixed and spec.name != "sft"
     dtype = torch.bfloat16 if frozen else torch.float32
-    base = tiny(num_hidden_layers=layers, dtype=dtype, **WIDE).requires_grad_(not frozen)
+    base = make(layers, dtype).requires_grad_(not frozen)
     model = way.attach(base)
     model.train()
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
@@ -86,6 +103,18 @@ def test_what_a_layer_keeps_is_what_pytorch_keeps(name, mixed):
         keeps = replace(keeps, mask_bytes=4 * keeps.mask_bytes)
     told = 96 * keeps.bytes
     assert told == pytest.approx(measured, rel=0.12)
+
+
+def test_what_a_layer_of_experts_keeps_is_what_pytorch_keeps():
+    spec = Spec(name="lora", rank=8, alpha=16.0, targets=["q_proj", "k_proj", "v_proj", "o_proj"])
+    few, many = (torch.randint(0, 64, (2, length)) for length in (16, 64))
+    rows = {
+        ids.numel(): kept(spec, 5, ids, False, mixture) - kept(spec, 2, ids, False, mixture)
+        for ids in (few, many)
+    }
+    said = {**SHAPE, **WIDE, **EXPERTS, "model_type": "mixtral", "num_hidden_layers": 2}
+    told = 96 * costs.layer_keeps(config_shape(said), spec).bytes
+    assert told == pytest.approx((rows[128] - rows[32]) / 3, rel=0.12)
 
 
 def test_more_rows_and_longer_ones_take_more_and_the_largest_batch_fits(home, tmp_path):

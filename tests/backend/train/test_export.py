@@ -22,7 +22,7 @@ from backend.train.export.learned import read_changes
 from backend.train.export.merged_folder import write_merged_folder
 from backend.train.export.merged_gguf import write_full, write_merged
 from backend.train.export.target import target_of
-from backend.train.source import find
+from backend.train.source import find, shape_of
 
 
 def beside(base, adapter):
@@ -67,14 +67,22 @@ def test_a_gguf_adapter_says_all_that_peft_computes(tmp_path, name):
     assert np.abs(plain - wanted).max() > 1e-2
 
 
-@pytest.mark.parametrize("family", ["qwen2", "gemma2", "phi3", "granite", "llama with yarn"])
+@pytest.mark.parametrize(
+    "family", ["qwen2", "gemma2", "phi3", "granite", "llama with yarn", "mixtral", "qwen3moe"]
+)
 def test_every_architecture_has_its_rows_in_its_order(tmp_path, family):
     base = make(tmp_path / "base.gguf", FAMILIES[family]).path
-    wanted = learned(load_gguf(base, torch.float32), "lora", tmp_path / "peft")
+    shape = shape_of(find(str(base)))
+    names = [m.module for m in shape.matrices] if shape.mixture else "all-linear"
+    wanted = learned(load_gguf(base, torch.float32), "lora", tmp_path / "peft", targets=names)
     write_adapter(
         read_changes(tmp_path / "peft"), target_of(find(str(base))), tmp_path / "a.gguf", "mine"
     )
     assert np.abs(beside(base, tmp_path / "a.gguf") - wanted).max() < 1e-3
+    model = load_model(base, adapter=tmp_path / "a.gguf", threads=1, kv="f32")
+    said = model.logits(IDS)
+    model.close()
+    assert np.abs(said - wanted).max() < 1e-3 * max(1, np.abs(wanted).max())
 
 
 def test_ranks_and_alphas_by_module_are_obeyed(tmp_path):

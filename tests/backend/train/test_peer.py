@@ -11,6 +11,7 @@ import torch
 from ggufs import tiny_llama
 from learnt import TECHNIQUES, learned
 from running import make_run, train
+from tiny_families import FAMILIES, make
 
 from backend.inference import Sampling, load_model
 from backend.train.bases.gguf import load_gguf
@@ -18,7 +19,7 @@ from backend.train.export.gguf_adapter import write_adapter
 from backend.train.export.learned import read_changes
 from backend.train.export.merged_gguf import write_merged
 from backend.train.export.target import target_of
-from backend.train.source import find
+from backend.train.source import find, shape_of
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(300)]
 PROMPT = "a ring of red and green things in the wind"
@@ -77,6 +78,19 @@ def test_an_adapter_gives_the_same_logits(tmp_path, name):
     theirs = their_logits(base, adapter, tmp_path / "out")
     assert np.abs(theirs - our_logits(base, adapter)).max() < 1e-4
     assert np.abs(theirs - our_logits(base, None)).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["mixtral", "qwen3moe"])
+def test_an_adapter_beside_experts_gives_the_same_logits(tmp_path, name):
+    base = make(tmp_path / "base.gguf", FAMILIES[name]).path
+    names = [m.module for m in shape_of(find(str(base))).matrices]
+    learned(load_gguf(base, torch.float32), "lora", tmp_path / "peft", targets=names)
+    adapter = tmp_path / "a.gguf"
+    write_adapter(read_changes(tmp_path / "peft"), target_of(find(str(base))), adapter, "mine")
+    theirs = their_logits(base, adapter, tmp_path / "out")
+    most = max(1, np.abs(theirs).max())
+    assert np.abs(theirs - our_logits(base, adapter)).max() < 1e-4 * most
+    assert np.abs(theirs - our_logits(base, None)).max() > 1e-2 * most
 
 
 def test_a_merged_dora_gives_the_same_logits(tmp_path):
