@@ -17,7 +17,7 @@ PROMPTS = [np.random.default_rng(n).integers(0, 300, n).tolist() for n in (300, 
 
 
 @pytest.mark.parametrize("name", MIXTURES)
-@pytest.mark.parametrize("kind", ["F16", "Q8_0", "TQ2_0"])
+@pytest.mark.parametrize("kind", ["F16", "Q8_0", "TQ2_0", "IQ2_XXS", "IQ3_S"])
 def test_a_token_does_not_depend_on_its_neighbours(tmp_path, name, kind):
     """Experts of one token, of a few, of a block: another choice of experts would be far off."""
     sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 8}
