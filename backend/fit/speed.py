@@ -57,6 +57,7 @@ def predict(model: Model, context: int, speeds: Speeds | None, factor: float = 1
 
     # of a prompt, only the last token is multiplied with the output matrix
     reading += head / PROMPT + attended(model, PROMPT / 2) / speeds.attend_many
+    reading += work.normalised * speeds.normalise_many + work.turned * speeds.turn_many
     return Speed(
         prompt=factor / reading,
         answer=factor / (writing + attention(PROMPT + ANSWER / 2)),

@@ -39,12 +39,9 @@ class _Products:
 
     @property
     def rates(self) -> tuple[float, float]:
-        """Weights a second in an answer; in a prompt, times tokens, with all steps but attention."""
+        """Weights a second in an answer; in a prompt, times tokens."""
         one, many = self.one.program.weights, self.many.program.weights
-        return (
-            one / self.one.seconds_of("linear"),
-            many * TOKENS / self.many.seconds_of("linear", "norm", "rope", "glu"),
-        )
+        return one / self.one.seconds_of("linear"), many * TOKENS / self.many.seconds_of("linear")
 
 
 class _Attention:
@@ -79,8 +76,8 @@ def first(version: int, name: str, isa: str, threads: int, stream: int) -> Speed
     found = {kind: _Products(kind, threads, stream) for kind in _USUAL}
     heads = {kind: Trial(split_head(kind, threads), logits=True) for kind in _SPLIT}
     deep = _Attention(threads, stream)
-    ones = [p.one for p in found.values()]
-    every = [*ones, *(p.many for p in found.values()), *heads.values()]
+    ones, manys = [p.one for p in found.values()], [p.many for p in found.values()]
+    every = [*ones, *manys, *heads.values()]
     every += [deep.wide, deep.narrow, deep.many]
     trials.run(every, _ROUNDS, _A_ROUND)
     rates += cpu.read_bandwidth(0.1, threads, MEGABYTES)
@@ -100,6 +97,12 @@ def first(version: int, name: str, isa: str, threads: int, stream: int) -> Speed
         normalise=statistics.median(t.seconds_of("norm") / t.program.normalised for t in ones),
         turn=turn,
         layer=layer,
+        normalise_many=statistics.median(
+            t.seconds_of("norm", "glu") / t.program.normalised / TOKENS for t in manys
+        ),
+        turn_many=statistics.median(
+            t.seconds_of("rope") / t.program.turned / TOKENS for t in manys
+        ),
         choose=statistics.median(trials.choosing(t.program) for t in heads.values()),
         attend_bytes=attend_bytes,
         attend_one=attend_one,

@@ -18,7 +18,7 @@ from ext import cpu
 MEGABYTES = 200  # that bandwidth is measured on: no cache holds them
 _FRESH = 300  # seconds in which figures stand as they are
 _CHANGED = 1.3  # times faster or slower: another machine, as it were
-_VERSION = 4  # of what is measured: figures of another one are void
+_VERSION = 5  # of what is measured: figures of another one are void
 _ALIKE = {"TQ1_0": "TQ2_0", "I2_S": "TQ2_0"}  # packed alike
 
 
@@ -29,7 +29,8 @@ class Speeds(msgspec.Struct, kw_only=True):
     (`head TYPE` is an output matrix, of which a token reads the upper bits); `many`: weights times
     tokens a second when a prompt is read. Seconds of a token of an answer: `normalise` for each value that
     goes into products, `turn` for each value of queries, keys and values, `layer` for what else a layer does
-    beside its products, `choose` for each word of the vocabulary when the next token is chosen. In attention: `attend_bytes` of keys and values a
+    beside its products, `choose` for each word of the vocabulary when the next token is chosen; of a prompt,
+    `normalise_many` (with what activations take) and `turn_many`. In attention: `attend_bytes` of keys and values a
     second and `attend_one` multiplications a second in an answer, `attend_many` in a prompt. `spread`:
     how far the same figure lies from itself at other moments, as a share.
     """
@@ -45,6 +46,8 @@ class Speeds(msgspec.Struct, kw_only=True):
     normalise: float
     turn: float
     layer: float
+    normalise_many: float
+    turn_many: float
     choose: float
     attend_bytes: float
     attend_one: float

@@ -10,7 +10,7 @@ SPEEDS = Speeds(
     version=1, cpu="Frozen 8-core", isa="avx512", threads=8, at=NOW - 7200, bandwidth=40e9,
     one={"Q4_K": 60e9, "Q5_K": 50e9, "Q6_K": 45e9, "Q8_0": 35e9, "TQ2_0": 120e9, "F32": 9e9, "F16": 18e9, "head Q6_K": 70e9},
     many={"Q4_K": 400e9, "Q5_K": 390e9, "Q6_K": 380e9, "Q8_0": 420e9, "TQ2_0": 600e9, "F32": 90e9, "F16": 180e9},
-    normalise=1e-9, turn=0.0, layer=4e-6, choose=2e-9, attend_bytes=30e9, attend_one=100e9, attend_many=80e9, spread=0.02,
+    normalise=1e-9, turn=0.0, layer=4e-6, normalise_many=0.0, turn_many=0.0, choose=2e-9, attend_bytes=30e9, attend_one=100e9, attend_many=80e9, spread=0.02,
 )  # fmt: skip
 
 

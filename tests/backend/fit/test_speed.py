@@ -13,7 +13,7 @@ from backend.machine.speeds import Speeds
 FIGURES = {"F16": 10e9, "Q4_K": 40e9, "Q6_K": 25e9, "head Q6_K": 35e9}
 MACHINE = Speeds(
     version=1, cpu="c", isa="i", threads=2, at=0.0, bandwidth=25e9, one=FIGURES,
-    many=dict.fromkeys(FIGURES, 80000000000.0), normalise=2e-9, turn=1e-9, layer=10e-6, choose=1e-9,
+    many=dict.fromkeys(FIGURES, 80000000000.0), normalise=2e-9, turn=1e-9, layer=10e-6, normalise_many=2e-10, turn_many=4e-10, choose=1e-9,
     attend_bytes=20e9, attend_one=10e9, attend_many=40e9, spread=0.03,
 )  # fmt: skip
 
@@ -40,6 +40,11 @@ def test_seconds_add_up():
     assert weights["head Q4_K"] == 4096 * 128256
     attention = attended(model(), 160) / 10e9 + kept_bytes(model(), 160) / 20e9
     assert said.answer == pytest.approx(1 / (seconds + attention))
+    reading = (sum(weights.values()) - weights["head Q4_K"]) / 80e9 + weights[
+        "head Q4_K"
+    ] / 40e9 / 128
+    reading += normalised * 2e-10 + turned * 4e-10 + attended(model(), 64) / 40e9
+    assert said.prompt == pytest.approx(1 / reading)
     assert said.full < said.answer < said.prompt
     assert said.band == pytest.approx(0.11)
     assert not said.measured
@@ -50,7 +55,7 @@ def test_a_machine_twice_as_fast_is_twice_as_fast():
         **{f: getattr(MACHINE, f) for f in MACHINE.__struct_fields__},
         "one": {k: 2 * v for k, v in FIGURES.items()}, "many": dict.fromkeys(FIGURES, 160000000000.0),
         "attend_bytes": 40e9, "attend_one": 20e9, "attend_many": 80e9, "layer": 5e-6, "normalise": 1e-9,
-        "choose": 0.5e-9, "turn": 0.5e-9,
+        "choose": 0.5e-9, "turn": 0.5e-9, "normalise_many": 1e-10, "turn_many": 2e-10,
     })  # fmt: skip
     slow, quick = predict(model(), 4096, MACHINE), predict(model(), 4096, fast)
     assert 1 / quick.answer - TOKEN == pytest.approx((1 / slow.answer - TOKEN) / 2)
