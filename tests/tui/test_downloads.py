@@ -17,6 +17,7 @@ from tui.app import SternaApp
 from tui.browsing import order
 from tui.panes.downloads import DownloadsPane
 from tui.panes.hub_table import HubTable
+from tui.widgets.keybar import KeyBar
 from tui.widgets.modebar import ModeBar
 
 SIZES = [(80, 24), (120, 40)]
@@ -199,6 +200,18 @@ async def test_without_downloads_the_pane_says_what_it_is_for_and_returns_the_fo
         await pilot.press("D")
         await wait_until(pilot, lambda: not app.screen.query(DownloadsPane))
         assert app.focused is before
+
+
+async def test_a_pane_in_the_mode_s_place_shows_no_keys_of_what_it_hides(app, hub):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: app.library.scanned)
+        bar = app.screen.query_one(KeyBar)
+        await wait_until(pilot, lambda: "train" in str(bar.render()))
+        await pilot.press("D")
+        await wait_until(pilot, lambda: "give up" in str(bar.render()))
+        assert "train" not in str(bar.render())
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: "train" in str(bar.render()))
 
 
 async def test_names_of_models_are_no_markup(app, hub, queue):

@@ -27,10 +27,13 @@ class KeyBar(Widget):
         active = self.screen.active_bindings
         chosen: dict[str, Binding] = {}
         palette = None
-        for _node, binding, enabled, _tooltip in active.values():
+        covered = self.screen.has_class(
+            "-narrow", "-side"
+        )  # a side pane stands in the mode's place
+        for node, binding, enabled, _tooltip in active.values():
             if binding.action == "command_palette":
                 palette = binding
-            elif binding.show and enabled:
+            elif binding.show and enabled and not (covered and node is self.screen):
                 chosen.setdefault(binding.action, binding)
         keys = list(chosen.values())[: MOST_KEYS - 1]
         return [*keys, palette] if palette else keys
