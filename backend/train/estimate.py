@@ -15,7 +15,11 @@ from backend.train.shape import ModelShape, chosen
 RUNTIME = 560 << 20  # Python with PyTorch, transformers, peft and trl, before any model
 _CARD_LIBRARIES = 260 << 20  # what a PyTorch for cards takes more
 _WORKSPACE = 64 << 20  # what cuBLAS takes of a graphics card, forward and backward
-_KEPT = 2  # glibc keeps freed blocks in pieces: half as much again as is in use
+# glibc keeps freed blocks in pieces. Beside adapters, whose sums are made of parts that are freed between what
+# the backward pass needs, half as much again as is in use; a full fine-tune has no such parts and uses again
+# what it frees, but for a seventh (the allocator's own counts, of two shapes).
+_PIECES = 1 / 2
+_PIECES_FULL = 1 / 7
 _STARTUP_S = 12.0  # loading them
 _SAVED_BYTES = 4  # of a number in a saved adapter
 _GRADIENT_BYTES = 4
@@ -93,7 +97,8 @@ def estimate(
     weights = weight_bytes(recipe, shape, place)
     learning = learning_bytes(recipe, shape, trainable, place)
     activations, loss = _batch_bytes(recipe, shape, data, s.batch, place)
-    kept = (activations + loss) // _KEPT if place.kind == "cpu" else 0
+    pieces = _PIECES_FULL if t.name == "sft" else _PIECES
+    kept = round((activations + loss) * pieces) if place.kind == "cpu" else 0
     roomy = runtime + weights + learning + activations + loss + kept <= free
     count = data.count if not recipe.data.packing else _packed(data, recipe.data.max_length)
     steps = defaults.steps(recipe, count, s.processes)
