@@ -41,7 +41,7 @@ class Data(_Part, kw_only=True):
     """What is learned."""
 
     path: str
-    """A file (.jsonl .json .csv .parquet .txt), a folder of them, or hf:owner/name[@revision]."""
+    """A file (.jsonl .json .csv .parquet .txt), a folder of them, or hf:owner/name[/part][@revision]."""
     format: FormatName = "auto"
     columns: dict[str, str] = {}
     """Names of columns where they are not the usual ones, as in {prompt = "question"}."""

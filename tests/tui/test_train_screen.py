@@ -334,3 +334,4 @@ async def test_the_starter_comes_with_an_example(app, home):
         assert draft.shape.ternary
         assert draft.seen["rows_total"] == 159
         assert draft.seen["refused"] == draft.seen["truncated"] == 0
+        assert draft.estimate.steps == 38

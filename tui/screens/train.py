@@ -141,6 +141,7 @@ class TrainScreen(Preparing, Running, ModeScreen):
         recipe = train_fields.put(self.draft.recipe, "base.model", str(message.model.path))
         if message.model.store == "starter" and not recipe.data.path:
             recipe = train_fields.put(recipe, "data.path", str(example()))
+            recipe = train_fields.put(recipe, "schedule.epochs", 1)  # it has learned it by then
         self.draft.recipe = recipe
         self._wants_menu = True
         self._view(menu=True)

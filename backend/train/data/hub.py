@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.errors import SternaError
 
 PREFIX = "hf:"
-_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(/(?P<part>[\w.-]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +20,25 @@ class HubData:
 
 
 def bring(reference: str, split: str, folder: Path) -> HubData:
-    """Fetch `hf:owner/name[@revision]` into `folder`. Raises SternaError `no_data`, `offline`."""
+    """Fetch `hf:owner/name[/part][@revision]` into `folder`; `part` is what the Hub calls a configuration.
+
+    Raises SternaError `no_data`, `gated`, `offline`.
+    """
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    name, _, revision = reference.removeprefix(PREFIX).partition("@")
-    if not _NAME.match(name):
-        raise SternaError("no_data", f"{name} is no data set's name.", "Write hf:owner/name.")
+    text, _, revision = reference.removeprefix(PREFIX).partition("@")
+    meant = _NAME.fullmatch(text)
+    if meant is None:
+        raise SternaError("no_data", f"{text} is no data set's name.", "Write hf:owner/name.")
+    name, part = meant["name"], meant["part"]
     try:
         commit = HfApi().dataset_info(name, revision=revision or None).sha or revision
-        target = folder / f"{name.replace('/', '--')}-{split}-{commit[:12]}.parquet"
+        target = folder / f"{text.replace('/', '--')}-{split}-{commit[:12]}.parquet"
         if not target.exists():
-            found = load_dataset(name, split=split, revision=commit)
+            found = load_dataset(name, part, split=split, revision=commit)
             folder.mkdir(parents=True, exist_ok=True)
             fresh = target.with_suffix(".part")
             try:
@@ -54,7 +59,12 @@ def bring(reference: str, split: str, folder: Path) -> HubData:
             "no_data", f"The Hub has no data set {name} that can be read.", "Check its name."
         ) from error
     except ValueError as error:
-        raise SternaError("no_data", f"{name}: {error}.", "Choose another split.") from error
+        said = " ".join(str(error).split())
+        raise SternaError(
+            "no_data",
+            f"{name} cannot be read: {said}",
+            "Choose another split, or a part of it: hf:owner/name/PART.",
+        ) from error
     except OSError as error:
         raise SternaError(
             "offline", f"The data set {name} cannot be fetched: {error}.", "Check the connection."
