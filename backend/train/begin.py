@@ -91,7 +91,8 @@ def check_memory(recipe: Recipe) -> None:
             "out_of_memory",
             f"Training this needs {human_bytes(made.peak_memory)} of memory and "
             f"{human_bytes(made.available)} is free.",
-            "Take a smaller base or an adapter in place of sft, close programs, or --force it.",
+            "Take a smaller base or an adapter in place of sft, or close programs; "
+            "`sterna train --force` begins all the same.",
         )
 
 

@@ -162,7 +162,9 @@ def _parquet(path: Path) -> Iterator[Row]:
                     yield Row(path.name, number, values)
     except (ArrowException, ValueError) as error:
         raise SternaError(
-            "no_data", f"{path.name} is no sound Parquet file: {error}.", "Save it again."
+            "no_data",
+            f"{path.name} is no sound Parquet file: {str(error).rstrip('.')}.",
+            "Save it again.",
         ) from error
 
 
