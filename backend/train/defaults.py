@@ -14,7 +14,7 @@ from backend.train.shape import ModelShape
 
 _RATES = ((20e6, 2e-3), (200e6, 1e-3), (2e9, 3e-4), (10e9, 2e-4), (math.inf, 1e-4))
 _FACTORS = {"lora-plus": 0.5, "vera": 10.0, "sft": 0.1}
-_EVALUATIONS, _SAVES, _SAMPLES = 10, 10, 4  # in a run
+EVALUATIONS, _SAVES, SAMPLES = 10, 10, 4  # in a run
 
 
 def technique_numbers(technique: Technique, params: int) -> Technique:
@@ -63,8 +63,8 @@ def after(recipe: Recipe, total: int, *, validates: bool) -> Recipe:
     technique, watch, save = recipe.technique, recipe.watch, recipe.save
     if technique.name == "delta-lora" and technique.start_step < 0:
         technique = msgspec.structs.replace(technique, start_step=max(1, total // 10))
-    every = watch.evaluate_every or max(1, total // _EVALUATIONS)
-    sample = watch.sample_every or max(1, total // _SAMPLES)
+    every = watch.evaluate_every or max(1, total // EVALUATIONS)
+    sample = watch.sample_every or max(1, total // SAMPLES)
     watch = msgspec.structs.replace(
         watch, evaluate_every=every if validates else watch.evaluate_every, sample_every=sample
     )

@@ -26,6 +26,7 @@ _GRADIENT_BYTES = 4
 _STATE_BYTES = 8  # AdamW's two moments
 _OVERHEAD_S = 0.004  # of a layer in a batch, whatever its size
 _LARGEST = 1 << 12
+_PROMPTS = 2  # that are sampled where none are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,27 @@ def _seconds(
     else:
         rate = speed.of_card(place.name)
     batches = steps * s.accumulation
-    return _STARTUP_S + tokens * each / rate + batches * shape.layers * _OVERHEAD_S
+    trained = tokens * each / rate + batches * shape.layers * _OVERHEAD_S
+    return _STARTUP_S + trained + _watching_s(recipe, shape, data, steps, each / rate)
+
+
+def _watching_s(
+    recipe: Recipe, shape: ModelShape, data: Sequences, steps: int, token_s: float
+) -> float:
+    """Return the seconds of evaluations and samples; `token_s`: of a token that is learned from.
+
+    An evaluation is the forward half of that; a sample takes its tokens one by one.
+    """
+    w, share = recipe.watch, recipe.data.validation
+    held = data.count * share / (1 - share)
+    looks = 1 + (steps / w.evaluate_every if w.evaluate_every else defaults.EVALUATIONS)
+    batch_s = shape.layers * _OVERHEAD_S / recipe.schedule.batch
+    evaluated = looks * held * (data.mean * token_s + batch_s) / 2
+    if w.sample_every < 0:
+        return evaluated
+    samples = steps / w.sample_every if w.sample_every else defaults.SAMPLES
+    tokens = samples * w.sample_tokens * (len(w.prompts) or _PROMPTS)
+    return evaluated + tokens * (shape.layers * _OVERHEAD_S + token_s)
 
 
 def reached(

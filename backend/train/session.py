@@ -265,7 +265,7 @@ class Session:
                 model: Any = tuner.plain_model
                 return answers(model, asked, encoder, watch.sample_tokens)
 
-            tuner.add_callback(Sampler(tuner, watch.sample_every, answer, self.log))
+            tuner.add_callback(Sampler(watch.sample_every, answer, self.log, reporter.left_out))
         tuner.add_callback(listener)
         return listener
 

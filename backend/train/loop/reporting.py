@@ -27,6 +27,7 @@ class Reporter(TrainerCallback):
         self._since = time.monotonic()
         self._from: tuple[int, float] | None = None  # the first step that ended here, and when
         self._first_tokens = self._tokens = 0
+        self._aside = 0.0  # seconds of evaluations and samples since then
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -44,12 +45,12 @@ class Reporter(TrainerCallback):
             self._first_tokens = self._tuner.tokens_seen
 
     def pace(self) -> tuple[int, int, float]:
-        """Return (tokens, steps, seconds) from the end of the first step on, pauses left out."""
+        """Return (tokens, steps, seconds) from the end of the first step on, of training alone."""
         if self._from is None:
             return 0, 0, 0.0
         step, began = self._from
         tokens = self._tuner.tokens_seen - self._first_tokens
-        return tokens, self._tuner.state.global_step - step, time.monotonic() - began
+        return tokens, self._tuner.state.global_step - step, time.monotonic() - began - self._aside
 
     def on_log(
         self,
@@ -65,12 +66,19 @@ class Reporter(TrainerCallback):
         if "loss" in logs:
             self._step(state, logs)
         elif "eval_loss" in logs:
+            self.left_out(logs.get("eval_runtime", 0.0))
             self._log.add(
                 "eval",
                 step=state.global_step,
                 loss=logs["eval_loss"],
                 accuracy=logs.get("eval_mean_token_accuracy"),
             )
+
+    def left_out(self, seconds: float) -> None:
+        """Leave an evaluation or a sample out of every speed, but not out of the time left."""
+        self._since += seconds
+        if self._from is not None:
+            self._aside += seconds
 
     def pause_ended(self, seconds: float) -> None:
         """Leave a pause out of every speed."""
@@ -194,9 +202,13 @@ class Sampler(TrainerCallback):
     """Lets the model answer at intervals. Greedy, so that no random number of the run is used."""
 
     def __init__(
-        self, tuner: Tuner, every: int, answer: Callable[[], list[dict[str, str]]], log: EventLog
+        self,
+        every: int,
+        answer: Callable[[], list[dict[str, str]]],
+        log: EventLog,
+        took: Callable[[float], None],
     ) -> None:
-        self._tuner, self._every, self._answer, self._log = tuner, every, answer, log
+        self._every, self._answer, self._log, self._took = every, answer, log, took
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -204,5 +216,7 @@ class Sampler(TrainerCallback):
         """Answer now and then."""
         due = self._every > 0 and state.global_step % self._every == 0
         if due and state.is_world_process_zero:
+            began = time.monotonic()
             for said in self._answer():
                 self._log.add("sample", step=state.global_step, **said)
+            self._took(time.monotonic() - began)

@@ -130,6 +130,20 @@ def test_more_rows_and_longer_ones_take_more_and_the_largest_batch_fits(home, tm
         assert estimate(recipe, shape, data, available=1 << 30).fits is fits
 
 
+def test_time_counts_evaluations_and_samples(home, tmp_path):
+    base = tiny_llama(tmp_path / "tiny.gguf", hidden=64, ffn=128).path
+    recipe = recipes.load(make_run(tmp_path / "run", base, tmp_path / "rows.jsonl").recipe)
+    shape, data = shape_of(find(str(base), "shape")), Sequences(100, 50, 40)
+    speed.remember(1, 1e9)
+    plain = estimate(recipe, shape, data).seconds
+    recipe.data.validation = 0.5
+    evaluated = estimate(recipe, shape, data).seconds
+    recipe.watch.evaluate_every = recipe.schedule.max_steps
+    assert plain < estimate(recipe, shape, data).seconds < evaluated
+    recipe.watch.sample_every = 6
+    assert estimate(recipe, shape, data).seconds > plain + 2 * 2 * 48 * shape.layers * 0.004
+
+
 def test_time_is_told_by_what_runs_reached(home, tmp_path):
     base = tiny_llama(tmp_path / "tiny.gguf", hidden=64, ffn=128).path
     recipe = recipes.load(make_run(tmp_path / "run", base, write_rows(tmp_path / "a.jsonl")).recipe)
