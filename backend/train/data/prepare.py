@@ -37,6 +37,7 @@ class Report:
     longest: int = 0
     truncated: int = 0
     unended: int = 0  # samples that never learn to end
+    unended_at: str = ""  # the first of them, in words
     unlearned_turns: int = 0
     refused: int = 0
     refusals: list[Refusal] = field(default_factory=list)
@@ -144,7 +145,9 @@ def _count(report: Report, sample: Sample) -> None:
     report.supervised += sample.supervised
     report.longest = max(report.longest, len(sample.ids) + sample.cut)
     report.truncated += sample.cut > 0
-    report.unended += not sample.ends
+    if not sample.ends:
+        report.unended += 1
+        report.unended_at = report.unended_at or sample.row.where
     report.unlearned_turns += sample.unlearned_turns
 
 
@@ -170,7 +173,7 @@ def _judge(data: Data, encoder: Encoder, report: Report) -> None:
     if report.unended == report.samples and report.format != "text":
         raise SternaError(
             "end_never_learned",
-            "No row's end-of-turn token is learned: the model would never stop.",
+            f"No row's end-of-turn token is learned, from {report.unended_at} on: the model would never stop.",
             f"Raise max_length (the longest row has {report.longest} tokens), or mend the template.",
         )
 

@@ -255,6 +255,7 @@ def test_data_that_never_teaches_to_stop_is_refused(tmp_path, chat):
     with pytest.raises(SternaError) as error:
         learn(path, chat, max_length=64)
     assert error.value.kind == "end_never_learned"
+    assert "from row 1 of n.jsonl on" in error.value.message
     report = learn(
         written(tmp_path / "m.jsonl", [*rows, FORMS["prompt"]]), chat, max_length=64
     ).report
