@@ -30,9 +30,8 @@ class Field:
     key: str
     label: str
     about: str
-    kind: str = (
-        "number"  # number, whole, switch, choice, text, names, columns, base, data, technique
-    )
+    # number, whole, switch, choice, text, names, columns, base, data, technique
+    kind: str = "number"
     ladder: tuple[Any, ...] = ()
     zero: str = ""
     of: tuple[str, ...] = ()

@@ -118,7 +118,7 @@ def more(names: Sequence[str], kept: Speeds, stream: int) -> dict[str, tuple[flo
     compared. So a type that has figures is tried in the same rounds, and what it makes now, against what
     it made then, goes for all.
     """
-    beside = next(iter(kept.one.keys() & kept.many.keys() & set(_USUAL)))
+    beside = _USUAL[0]
     found: dict[str, tuple[float, float]] = {}
     for at in range(0, len(names), _TOGETHER):
         some = {name: _Products(name, kept.threads, stream) for name in names[at : at + _TOGETHER]}

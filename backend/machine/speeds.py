@@ -97,7 +97,8 @@ def measured(
     if missing:
         on_progress(f"measuring {', '.join(missing)}")
         for name, (one, many) in measuring.more(missing, kept, _stream()).items():
-            kept.one[name], kept.many[name], fresh = one, many, True
+            kept.one[name], kept.many[name] = one, many
+        fresh = True
     if fresh:
         _keep(kept)
     return kept

@@ -85,9 +85,8 @@ def _base(shape: ModelShape) -> tuple[float, float]:
         norms += q + kv + shape.heads + shape.kv_heads
     if shape.family in _SUB_NORMED:
         norms += q + f + 2
-    if (
-        shape.mixture is not None
-    ):  # what each expert says, before it is weighed; the router's shares
+    if shape.mixture is not None:
+        # What each expert says, before it is weighed; the router's shares.
         product += shape.mixture.used * (h + 1) + 2 * shape.mixture.count
     return norms, attention + product
 

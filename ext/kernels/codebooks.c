@@ -9,12 +9,9 @@
  * IQ2_S     d, points[32], signs[32], the points' upper 2 bits[8], scales of 4 bits[8]
  * IQ3_XXS   d, points[64], 8 x u32 as in IQ2_XXS
  * IQ3_S     d, points[64], the points' ninth bits[8], signs[32], scales of 4 bits[4] */
+#include "bytes.h"
 #include "codebooks.h"
 #include "grids.h"
-
-static uint16_t read16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
-
-static uint32_t read32(const uint8_t *p) { return read16(p) | (uint32_t)read16(p + 2) << 16; }
 
 /* Eight signs of seven bits. */
 static unsigned all_signs(unsigned seven) { return seven | (unsigned)__builtin_parity(seven) << 7; }

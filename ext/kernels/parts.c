@@ -12,12 +12,11 @@
  * MXFP4       e8m0, q[16] as Q4_0
  * TQ2_0       q[64], d; TQ1_0: q[48], qh[4], d: see ternary.c
  * IQ2, IQ3    see codebooks.c */
+#include "bytes.h"
 #include "codebooks.h"
 #include "ternary.h"
 
 #include <string.h>
-
-static uint16_t read16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 /* `bytes` bytes to low halves, then high halves. */
 static void halves(const uint8_t *q, int bytes, uint8_t *code)

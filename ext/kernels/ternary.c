@@ -7,12 +7,11 @@
  *
  * Packed, 16 rows a group, a line of 64 bytes being a dword of each row: in two bits a line holds 16
  * columns, columns 4p..4p+3 in bits 2p of the bytes; in trits it holds 20, as digits of base 3. */
+#include "bytes.h"
 #include "ternary.h"
 #include "sterna.h"
 
 #include <string.h>
-
-static uint16_t read16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 /* Digit n (0 first) of a TQ1_0 byte: the byte is ceil(v * 256 / 243) of the base-3 number v. */
 static int trit(uint8_t byte, int n)

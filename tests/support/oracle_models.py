@@ -139,14 +139,19 @@ def _add_tensor(writer, name, value, kind, scale):
     elif kind == "Q6_K":
         writer.add_tensor(name, pack_q6_k(value), raw_dtype=gguf.GGMLQuantizationType.Q6_K)
     elif kind in DRAWN:  # what nobody here can quantise: random blocks of the same spread
-        rng = np.random.Generator(np.random.SFC64(len(name)))
-        packed = random_blocks(rng, TYPES[kind], value.size, float(value.std()))
         type_ = gguf.GGMLQuantizationType[kind]
-        writer.add_tensor(name, packed.reshape(len(value), -1), raw_dtype=type_)
+        writer.add_tensor(name, drawn_blocks(value, kind, seed=len(name)), raw_dtype=type_)
     else:
         type_ = gguf.GGMLQuantizationType[kind]
         packed = gguf.quants.quantize(value, type_)
         writer.add_tensor(name, packed, raw_dtype=type_)
+
+
+def drawn_blocks(value, kind, *, seed):
+    """Return random blocks with the spread of the values, uint8 [..., bytes of a row]."""
+    rng = np.random.Generator(np.random.SFC64(seed))
+    blocks = random_blocks(rng, TYPES[kind], value.size, float(value.std()))
+    return blocks.reshape(*value.shape[:-1], -1)
 
 
 def pack_i2_s(value, scale):

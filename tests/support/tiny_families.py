@@ -11,11 +11,9 @@ from typing import Any
 import gguf
 import numpy as np
 from gguf_writing import Raw, write_gguf
-from oracle_models import DRAWN, interleave_pairs
+from oracle_models import DRAWN, drawn_blocks, interleave_pairs
 from ternary import TERNARY, ternary_bytes
 from tiny_vocabularies import byte_level
-
-from bench.random_blocks import TYPES, random_blocks
 
 BASE = {
     "vocab_size": 301, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
@@ -248,9 +246,7 @@ def _store(value, kind):
         return Raw(TERNARY[kind], value.shape, data), meant
     type_ = gguf.GGMLQuantizationType[kind]
     if kind in DRAWN:  # what nobody here can quantise: random blocks of the same spread
-        rng = np.random.Generator(np.random.SFC64(value.size))
-        data = random_blocks(rng, TYPES[kind], value.size, float(value.std()))
-        data = data.reshape(*value.shape[:-1], -1)
+        data = drawn_blocks(value, kind, seed=value.size)
     else:
         data = gguf.quants.quantize(value, type_)
     meant = gguf.quants.dequantize(data, type_).reshape(value.shape).astype(np.float32)

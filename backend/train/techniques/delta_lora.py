@@ -101,9 +101,8 @@ class _Moved(Function):
         up = torch.cat(((1 + share) * scale * b, -share * scale * old_b), dim=1).to(kind)
         inner = flat @ down.T
         out = torch.addmm(result.reshape(-1, result.shape[-1]).to(kind), inner, up.T)
-        ctx.save_for_backward(
-            flat, inner[:, : len(a)].contiguous(), down, up
-        )  # half of it is let go
+        now = inner[:, : len(a)].contiguous()  # the other half is let go
+        ctx.save_for_backward(flat, now, down, up)
         ctx.scale, ctx.share, ctx.kinds = scale, share, (x.dtype, result.dtype, a.dtype)
         return out.view_as(result)
 
