@@ -7,6 +7,7 @@ class Engine(Steps):
     keep: int
     far: bool
     exact_share: float
+    closer_share: float
     side_bytes: int
     def set_side(
         self,

@@ -141,6 +141,11 @@ cdef class Engine(Steps):
         """Share of a split matrix whose lower bits were read, over all tokens so far."""
         return self.p.exact / self.p.screened if self.p.screened else 1.0
 
+    @property
+    def closer_share(self):
+        """Share of a split matrix whose middle bits were read, over all tokens so far."""
+        return self.p.closer / self.p.screened if self.p.screened else 1.0
+
     def fill_caches(self, int positions):
         """Put noise of unit size into the first positions of all caches: for measuring far into a context."""
         cdef KVCache cache

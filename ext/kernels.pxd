@@ -48,7 +48,8 @@ cdef extern from "kernels/sterna.h" nogil:
         int type, rows, cols, form
         size_t row_bytes
         const uint8_t *data
-        const uint8_t *fine
+        const uint8_t *middle
+        const uint8_t *lower
         const float *scale
         void (*multiply)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil
 
@@ -81,11 +82,15 @@ cdef extern from "kernels/blocks.h" nogil:
         const char *name
         int type
     const Format *format_of(int type)
-    bint split_exists(int type)
-    size_t split_coarse_bytes(const Format *f, int cols)
-    size_t split_fine_bytes(const Format *f, int cols)
-    void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse,
-                          uint8_t *fine)
+    bint split_exists(int type, int cols)
+    enum:
+        SPLIT_UPPER
+        SPLIT_MIDDLE
+        SPLIT_LOWER
+        SPLIT_PARTS
+    size_t split_bytes(const Format *f, int cols, int part)
+    void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols,
+                          uint8_t *const *parts)
     size_t blocks_group_bytes(const Format *f, int cols)
     void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 
@@ -210,7 +215,7 @@ cdef extern from "kernels/program.h" nogil:
         float *low
         float *high
         int *list
-        double screened, exact
+        double screened, closer, exact
         int *cancel
         double seconds[16]
 

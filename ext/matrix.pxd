@@ -22,8 +22,7 @@ cdef class MatrixRef:
     cdef object owner
     cdef void *packed
     cdef size_t size
-    cdef void *fine
-    cdef size_t fine_size
+    cdef size_t middle_size, lower_size  # of a split matrix, whose upper bits are in `packed`
     cdef float *scales
 
 

@@ -6,6 +6,7 @@ class MatrixRef:
     rows: int
     cols: int
     bytes: int
-    coarse_bytes: int
+    upper_bytes: int
+    middle_bytes: int
     is_packed: bool
     def rescale(self, factor: float) -> None: ...

@@ -83,14 +83,14 @@ cdef struct Packing:
     const uint8_t *data
     size_t row_bytes
     uint8_t *packed
-    uint8_t *fine  # of a split matrix
+    uint8_t *parts[SPLIT_PARTS]  # of a split matrix
     float *scale
     int found  # PACK_… of any group
 
 
 cdef size_t _group_bytes(const Packing *p) noexcept nogil:
     if p.packing >= TYPE_SPLIT:
-        return split_coarse_bytes(p.format, p.cols)
+        return split_bytes(p.format, p.cols, SPLIT_UPPER)
     if p.format != NULL:
         return blocks_group_bytes(p.format, p.cols)
     return ternary_group_bytes(p.packing, p.cols)
@@ -98,7 +98,8 @@ cdef size_t _group_bytes(const Packing *p) noexcept nogil:
 
 cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
     cdef Packing *p = <Packing *>context
-    cdef int begin = 0, end = 0, g, rows, found
+    cdef int begin = 0, end = 0, g, rows, found, part
+    cdef uint8_t *parts[SPLIT_PARTS]
     cdef size_t size = _group_bytes(p)
     cdef const uint8_t *data
     pool_open(pool, index, (p.rows + ROW_GROUP - 1) // ROW_GROUP, 4)
@@ -107,8 +108,9 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
             data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
             if p.packing >= TYPE_SPLIT:
-                split_pack_group(p.format, data, p.row_bytes, rows, p.cols, p.packed + g * size,
-                                 p.fine + g * split_fine_bytes(p.format, p.cols))
+                for part in range(SPLIT_PARTS):
+                    parts[part] = p.parts[part] + g * split_bytes(p.format, p.cols, part)
+                split_pack_group(p.format, data, p.row_bytes, rows, p.cols, parts)
                 continue
             if p.format != NULL:
                 blocks_pack_group(p.format, data, p.row_bytes, rows, p.cols, p.packed + g * size)
@@ -134,12 +136,17 @@ cdef class MatrixRef:
     @property
     def bytes(self):
         """Bytes that one pass over the matrix reads."""
-        return self.size + self.fine_size
+        return self.size + self.middle_size + self.lower_size
 
     @property
-    def coarse_bytes(self):
+    def upper_bytes(self):
         """Bytes that choosing the greatest of its products reads at least."""
         return self.size
+
+    @property
+    def middle_bytes(self):
+        """Bytes of a split matrix that are read of rows that are looked at closer."""
+        return self.middle_size
 
     @property
     def is_packed(self):
@@ -176,9 +183,11 @@ cdef bint _run_packing(MatrixRef ref, Arena arena, Packing *job, Pool *pool) exc
     ref.packed = arena.take(ref.size)
     job.packed, job.found = <uint8_t *>ref.packed, 0
     if job.packing >= TYPE_SPLIT:
-        ref.fine_size = groups * split_fine_bytes(job.format, job.cols)
-        ref.fine = arena.take(ref.fine_size)
-        job.fine = <uint8_t *>ref.fine
+        ref.middle_size = groups * split_bytes(job.format, job.cols, SPLIT_MIDDLE)
+        ref.lower_size = groups * split_bytes(job.format, job.cols, SPLIT_LOWER)
+        job.parts[SPLIT_UPPER] = job.packed
+        job.parts[SPLIT_MIDDLE] = <uint8_t *>arena.take(ref.middle_size)
+        job.parts[SPLIT_LOWER] = <uint8_t *>arena.take(ref.lower_size)
     with nogil:
         pool_run(pool, _pack, job)
     if job.found & PACK_UNEVEN or (job.packing == TYPE_TRITS and job.found & PACK_NO_TRITS):
@@ -208,7 +217,7 @@ cdef _pack_matrix(MatrixRef ref, Arena arena, const Kernels *kernels, Pool *pool
             ref.scales = NULL
     if not done:
         job.format, job.packing = format_of(ref.m.type), TYPE_PACKED + ref.m.type
-        if split and split_exists(ref.m.type):
+        if split and split_exists(ref.m.type, ref.m.cols):
             job.packing = TYPE_SPLIT + ref.m.type
         if job.format == NULL:
             raise ValueError(f"type {ref.m.type} cannot be packed")
@@ -222,7 +231,8 @@ cdef _pack_matrix(MatrixRef ref, Arena arena, const Kernels *kernels, Pool *pool
     ref.m.type = job.packing
     ref.m.row_bytes = ref.size // rows
     ref.m.data = <const uint8_t *>ref.packed
-    ref.m.fine = <const uint8_t *>ref.fine
+    if ref.m.type >= TYPE_SPLIT:
+        ref.m.middle, ref.m.lower = job.parts[SPLIT_MIDDLE], job.parts[SPLIT_LOWER]
     ref.m.scale = ref.scales
 
 

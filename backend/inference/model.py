@@ -66,10 +66,16 @@ class Model:
     def bytes_per_token(self) -> int:
         """Bytes of weights that one token of a reply reads."""
         head = self._graph.head
-        share = 1.0 if self._adapted_head else self._engine.exact_share
-        lower = (head.bytes - head.coarse_bytes) * share
-        read = self._graph.layer_bytes + head.coarse_bytes + round(lower)
-        return read + self._engine.side_bytes
+        read = float(head.bytes)
+        if not self._adapted_head:
+            lower = head.bytes - head.upper_bytes - head.middle_bytes
+            engine = self._engine
+            read = (
+                head.upper_bytes
+                + head.middle_bytes * engine.closer_share
+                + lower * engine.exact_share
+            )
+        return self._graph.layer_bytes + round(read) + self._engine.side_bytes
 
     @property
     def adapters(self) -> tuple[tuple[Path, float], ...]:

@@ -84,12 +84,25 @@ static void pack_scales(const Format *f, const Parts *p, int b, int r, uint8_t *
     if (has_min(f->scaling)) put16(to + 32, r, p->dmin);
 }
 
-/* A group of rows; what of the codes lies above `low` bits in one place, and what is below in another. */
-static void pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, int low,
-                       uint8_t *packed, uint8_t *fine)
+/* The bits of a stripe of one row that are not in the first place of a split matrix: `at` is the unit. */
+static void pack_rest(const Format *f, const uint8_t *code, int r, int unit, int stripe, uint8_t *const parts[SPLIT_PARTS])
 {
-    int unit = unit_columns(f->values), per = unit / f->values, blocks = cols / f->values, bits = f->bits - low;
-    int size = unit_bytes(f->values, bits, f->span, f->scaling);
+    int below = f->bits - UPPER_BITS;
+    for (int part = SPLIT_MIDDLE; part < SPLIT_PARTS; part++) {
+        int bits = split_bits(f->bits, part);
+        uint8_t some[STRIPE];
+        below -= bits;
+        for (int i = 0; i < STRIPE; i++) some[i] = code[i] >> below & ((1 << bits) - 1);
+        pack_stripe(some, bits, r, parts[part] + (size_t)unit * (size_t)code_bytes(f->values, bits) + stripe * bits * 64);
+    }
+}
+
+/* A group of rows; where `parts` is given, only the upper bits of the codes to `packed`, and the others there. */
+static void pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed,
+                       uint8_t *const *parts)
+{
+    int unit = unit_columns(f->values), per = unit / f->values, blocks = cols / f->values;
+    int bits = parts ? UPPER_BITS : f->bits, size = unit_bytes(f->values, bits, f->span, f->scaling);
     Parts p;
     for (int b = 0; b < blocks; b++) {
         uint8_t *scales = packed + (size_t)(b / per) * (size_t)size;
@@ -98,12 +111,10 @@ static void pack_group(const Format *f, const uint8_t *data, size_t row_bytes, i
             f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
             for (int k = 0; k < f->values; k += STRIPE) {
                 int stripe = (b % per * f->values + k) / STRIPE;
-                uint8_t part[STRIPE];
-                for (int i = 0; i < STRIPE; i++) part[i] = p.code[k + i] >> low;
-                pack_stripe(part, bits, r, codes + stripe * bits * 64);
-                if (!low) continue;
-                for (int i = 0; i < STRIPE; i++) part[i] = p.code[k + i] & ((1 << low) - 1);
-                pack_stripe(part, low, r, fine + (size_t)(b / per) * (size_t)code_bytes(f->values, low) + stripe * low * 64);
+                uint8_t upper[STRIPE];
+                for (int i = 0; i < STRIPE; i++) upper[i] = p.code[k + i] >> (f->bits - bits);
+                pack_stripe(upper, bits, r, codes + stripe * bits * 64);
+                if (parts) pack_rest(f, p.code + k, r, b / per, stripe, parts);
             }
             pack_scales(f, &p, b % per, r, scales);
         }
@@ -113,14 +124,14 @@ static void pack_group(const Format *f, const uint8_t *data, size_t row_bytes, i
 void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 {
     memset(packed, 0, blocks_group_bytes(f, cols)); /* what is missing: a scale of zero */
-    pack_group(f, data, row_bytes, rows, cols, 0, packed, NULL);
+    pack_group(f, data, row_bytes, rows, cols, packed, NULL);
 }
 
 #define SPLIT_TYPE(name, ...) || format->type == formats[FORMAT_##name].type
-int split_exists(int type)
+int split_exists(int type, int cols)
 {
     const Format *format = format_of(type);
-    return format && (0 EACH_SPLIT(SPLIT_TYPE));
+    return format && cols <= SPLIT_COLUMNS && (0 EACH_SPLIT(SPLIT_TYPE));
 }
 
 static size_t units(const Format *f, int cols)
@@ -128,17 +139,16 @@ static size_t units(const Format *f, int cols)
     return (size_t)((cols + unit_columns(f->values) - 1) / unit_columns(f->values));
 }
 
-size_t split_coarse_bytes(const Format *f, int cols)
+size_t split_bytes(const Format *f, int cols, int part)
 {
-    return units(f, cols) * (size_t)unit_bytes(f->values, 4, f->span, f->scaling);
+    int bits = split_bits(f->bits, part);
+    return units(f, cols)
+        * (size_t)(part == SPLIT_UPPER ? unit_bytes(f->values, bits, f->span, f->scaling) : code_bytes(f->values, bits));
 }
 
-size_t split_fine_bytes(const Format *f, int cols) { return units(f, cols) * (size_t)code_bytes(f->values, f->bits - 4); }
-
-void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse,
-                      uint8_t *fine)
+void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols,
+                      uint8_t *const parts[SPLIT_PARTS])
 {
-    memset(coarse, 0, split_coarse_bytes(f, cols));
-    memset(fine, 0, split_fine_bytes(f, cols));
-    pack_group(f, data, row_bytes, rows, cols, f->bits - 4, coarse, fine);
+    for (int part = 0; part < SPLIT_PARTS; part++) memset(parts[part], 0, split_bytes(f, cols, part));
+    pack_group(f, data, row_bytes, rows, cols, parts[SPLIT_UPPER], parts);
 }

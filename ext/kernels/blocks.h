@@ -130,19 +130,30 @@ static inline int unit_bytes(int values, int bits, int span, int scaling)
     return code_bytes(values, bits) + scale_bytes(values, span, scaling);
 }
 
-/* Split, for output matrices: the scales and the upper four bits of the codes (as 4 bits above) in one place,
- * the lower ones in another (as 2 or 4 bits). A token that is to be chosen among thousands of rows needs the lower
- * bits of few of them. X(name, values of a block, bits of a code, values of a span, scaling, offset) */
+/* Split, for output matrices: the scales and the upper two bits of the codes (as 2 bits above) in one place, the
+ * next two in another, the lowest (as 2 or 4 bits) in a third. A token that is to be chosen among thousands of rows
+ * needs the lower bits of few of them. X(name, values of a block, bits of a code, values of a span, scaling, offset) */
 #define EACH_SPLIT(X)                   \
     X(q6_k, 256, 6, 16, SCALE_INT, 32)  \
     X(q8_0, 32, 8, 32, SCALE_HALF, 128)
 
-int split_exists(int type);
-/* bytes of 16 rows */
-size_t split_coarse_bytes(const Format *f, int cols);
-size_t split_fine_bytes(const Format *f, int cols);
-void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *coarse,
-                      uint8_t *fine);
+enum { UPPER_BITS = 2, MIDDLE_BITS = 2, SPLIT_COLUMNS = 16384 /* at most */ };
+
+/* The places of a split matrix. */
+enum { SPLIT_UPPER, SPLIT_MIDDLE, SPLIT_LOWER, SPLIT_PARTS };
+
+/* The bits of a code that lie in a place. */
+static inline int split_bits(int bits, int part)
+{
+    return part == SPLIT_UPPER ? UPPER_BITS : part == SPLIT_MIDDLE ? MIDDLE_BITS : bits - UPPER_BITS - MIDDLE_BITS;
+}
+
+/* Whether an output matrix is split. */
+int split_exists(int type, int cols);
+/* bytes of 16 rows in a place */
+size_t split_bytes(const Format *f, int cols, int part);
+void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols,
+                      uint8_t *const parts[SPLIT_PARTS]);
 
 size_t blocks_group_bytes(const Format *f, int cols);
 /* `rows` (at most 16) rows to one group; missing rows are zero. */

@@ -136,6 +136,29 @@ static inline Factors factors_of_bytes(const uint8_t *p, int mask)
     if (mask < 255) v = _mm256_and_si256(v, _mm256_set1_epi8((char)mask));
     return (Factors){_mm256_shuffle_epi8(v, rows), _mm256_shuffle_epi8(v, _mm256_add_epi8(rows, _mm256_set1_epi16(8)))};
 }
+/* int8 scales, times 256: a byte to the upper halves of both words of its row */
+static inline Factors factors_of_signed(const uint8_t *p)
+{
+    const __m256i rows = _mm256_setr_epi64x(0x0180018000800080, 0x0380038002800280, 0x0580058004800480, 0x0780078006800680);
+    __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+    return (Factors){_mm256_shuffle_epi8(v, rows), _mm256_shuffle_epi8(v, _mm256_add_epi8(rows, _mm256_set1_epi16(0x0800)))};
+}
+/* the squares of such scales of two spans by an energy each, added up */
+static inline __m256i squares8(__m256i one, __m256i other, __m256i energy)
+{
+    __m256i s = _mm256_blend_epi16(one, other, 0xaa);
+    return _mm256_madd_epi16(_mm256_mulhi_epi16(s, s), energy);
+}
+static inline Ints squares_by(Factors one, Factors other, const int16_t *energy)
+{
+    __m256i v = word((const int8_t *)energy);
+    return (Ints){squares8(one.a, other.a, v), squares8(one.b, other.b, v)};
+}
+static inline Pairs pairs_set(const int16_t *halves)
+{
+    __m256i v = word((const int8_t *)halves);
+    return (Pairs){v, v};
+}
 static inline Pairs pairs_add(Pairs x, Pairs y) { return (Pairs){_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
 static inline Factors factors_load(const int16_t *p) { return (Factors){load32(p), load32(p + 16)}; }
 static inline void factors_store(int16_t *p, Factors x)

@@ -1,4 +1,5 @@
 /* The steps, but for those of steps.h, and the run through them all. */
+#include "screening.h"
 #include "steps.h"
 
 #include <math.h>
@@ -163,38 +164,79 @@ static float reached(const float *x, int n, int keep)
     return held < keep ? -INFINITY : best[0];
 }
 
-static void list_groups(Program *p, int groups)
+/* List the groups of rows that may hold one of the greatest logits, after the first or the second look. (Each has a
+ * count of its own: a thread that comes late still reads the first one when the others are at the second.) */
+static void list_groups(Program *p, const Step *s, int look, int index)
 {
-    float least = reached(p->low, groups, p->keep);
-    p->listed = 0;
-    for (int g = 0; g < groups; g++)
-        if (!(p->high[g] < least)) p->list[p->listed++] = g;
-    p->screened += groups;
-    p->exact += p->listed;
+    int begin, end, groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP;
+    pool_open(p->pool, index, 1, 1);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        float least = reached(p->low, groups, p->keep);
+        p->listed[look] = 0;
+        for (int g = 0; g < groups; g++)
+            if (!(p->high[g] < least)) p->list[p->listed[look]++] = g;
+    }
+    pool_close(p->pool, index);
 }
 
-/* One token by a split matrix: estimates for all rows, exact values where one of the greatest may be. */
+/* Estimate `count` groups of rows from group `begin` on, by the upper bits or by the middle ones. */
+static void estimate(Program *p, const Step *s, const Act *a, const Screening *of, int begin, int count, int closer)
+{
+    const Matrix *m = s->matrix[0];
+    int row0 = begin * ROW_GROUP, row1 = row0 + count * ROW_GROUP;
+    kernels_screen(p->kernels, m->type)(m, row0, row1 < m->rows ? row1 : m->rows, a, of, closer, s->out[0],
+                                        p->low + begin, p->high + begin);
+}
+
+/* One token by a split matrix: estimates for all rows, closer ones where one of the greatest may be, and exact values
+ * where it still may. */
 static void screen(Program *p, const Step *s, int index)
 {
     const Matrix *m = s->matrix[0];
-    const Screen estimate = kernels_screen(p->kernels, m->type);
-    int begin, end, rows = m->rows, groups = (rows + ROW_GROUP - 1) / ROW_GROUP;
+    const int groups = (m->rows + ROW_GROUP - 1) / ROW_GROUP, at_once = p->screen_at_once > 0;
+    int begin, end;
     Act a = input(p, s, m->cols, index);
+    Screening *of = (Screening *)a.panel;
+    screening_prepare(format_of(m->type - TYPE_SPLIT), &a, m->cols, of);
     pool_open(p->pool, index, groups, 4);
     while (pool_take(p->pool, index, &begin, &end)) {
-        int row1 = end * ROW_GROUP < rows ? end * ROW_GROUP : rows;
-        estimate(m, begin * ROW_GROUP, row1, &a, s->out[0], p->low + begin, p->high + begin);
+        estimate(p, s, &a, of, begin, end - begin, 0);
+        if (at_once) estimate(p, s, &a, of, begin, end - begin, 1);
     }
     pool_close(p->pool, index);
-    pool_open(p->pool, index, 1, 1);
-    while (pool_take(p->pool, index, &begin, &end)) list_groups(p, groups);
-    pool_close(p->pool, index);
-    pool_open(p->pool, index, p->listed, 1);
+    if (!at_once) {
+        list_groups(p, s, 0, index);
+        pool_open(p->pool, index, p->listed[0], 1);
+        while (pool_take(p->pool, index, &begin, &end)) estimate(p, s, &a, of, p->list[begin], 1, 1);
+        pool_close(p->pool, index);
+    }
+    list_groups(p, s, 1, index);
+    pool_open(p->pool, index, p->listed[1], 1);
     while (pool_take(p->pool, index, &begin, &end)) {
-        int row0 = p->list[begin] * ROW_GROUP, row1 = row0 + ROW_GROUP < rows ? row0 + ROW_GROUP : rows;
+        int row0 = p->list[begin] * ROW_GROUP, row1 = row0 + ROW_GROUP < m->rows ? row0 + ROW_GROUP : m->rows;
         m->multiply(m, row0, row1, &a, s->out[0], s->out_width[0]);
     }
     pool_close(p->pool, index);
+}
+
+/* Where so many rows have to be looked at twice that it would be faster to look at all twice at once, the next tokens
+ * do that: it depends on the model and on how many of the greatest are wanted. Exact values are the same either way. */
+static void learn_of_screening(Program *p, const Step *s)
+{
+    enum { TRY_AGAIN = 32 }; /* tokens */
+    const int groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP;
+    const int closer = p->screen_at_once > 0 ? groups : p->listed[0];
+    if (p->screen_at_once > 0) p->screen_at_once--;
+    else if (4 * closer > 3 * groups) p->screen_at_once = TRY_AGAIN;
+    p->screened += groups;
+    p->closer += closer;
+    p->exact += p->listed[1];
+}
+
+static int is_screened(const Program *p, const Step *s)
+{
+    return s->kind == STEP_LINEAR && s->matrix[0]->type >= TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep
+        && !s->side;
 }
 
 /* The rows of all outputs of a step, one after the other, in chunks. */
@@ -242,7 +284,7 @@ static void look_ahead(Program *p, const Step *from, int index)
 static void linear(Program *p, const Step *s, int index)
 {
     look_ahead(p, s + 1, index);
-    if (s->matrix[0]->type >= TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep && !s->side) {
+    if (is_screened(p, s)) {
         screen(p, s, index);
         return;
     }
@@ -313,7 +355,7 @@ static void run(void *context, Pool *pool, int index)
 
 int program_phases(const Program *p)
 {
-    int phases = 2; /* the output matrix takes three; attention, and products with adapters or watched, two */
+    int phases = 3; /* the output matrix takes five; attention, and products with adapters or watched, two */
     for (int i = 0; i < p->count; i++) phases += p->steps[i].kind == STEP_EXPERTS ? 8 : 2;
     return phases;
 }
@@ -326,5 +368,8 @@ int program_run(Program *p, const int32_t *ids, int tokens, int first, int logit
     p->logits_from = logits_from;
     atomic_store_explicit(&p->last_step, p->count, memory_order_relaxed);
     pool_run(p->pool, run, p);
-    return atomic_load_explicit(&p->last_step, memory_order_relaxed) < p->count;
+    if (atomic_load_explicit(&p->last_step, memory_order_relaxed) < p->count) return 1;
+    for (int i = 0; i < p->count; i++)
+        if (is_screened(p, p->steps + i)) learn_of_screening(p, p->steps + i);
+    return 0;
 }

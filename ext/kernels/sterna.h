@@ -57,9 +57,13 @@ typedef struct Matrix Matrix;
  * row0 is a multiple of ROW_GROUP; row1 too, or the number of rows. */
 typedef void (*MatMul)(const Matrix *m, int row0, int row1, const Act *a, float *out, int out_stride);
 
+struct Screening; /* what estimates need of the activations: screening.h */
+
 /* One token by the upper bits of a split matrix alone: estimates to `out`; for each group of rows the greatest
- * value that one of them has at least (`low`) and that none exceeds (`high`), but for chance. */
-typedef void (*Screen)(const Matrix *m, int row0, int row1, const Act *a, float *out, float *low, float *high);
+ * value that one of them has at least (`low`) and that none exceeds (`high`), but for chance. `closer`: from what is
+ * in `out`, by the middle bits. */
+typedef void (*Screen)(const Matrix *m, int row0, int row1, const Act *a, const struct Screening *s, int closer,
+                       float *out, float *low, float *high);
 
 struct Matrix {
     int type;         /* TYPE_… */
@@ -67,7 +71,7 @@ struct Matrix {
     int form;         /* ACT_… */
     size_t row_bytes; /* bytes of a row in `data`; of a packed matrix, on average */
     const uint8_t *data;
-    const uint8_t *fine; /* of a split matrix: the lower bits */
+    const uint8_t *middle, *lower; /* of a split matrix: the other bits of its codes */
     const float *scale; /* ternary packings: one a row, padded to ROW_GROUP */
     MatMul multiply;  /* NULL: a table, only looked up */
 };

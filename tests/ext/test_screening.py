@@ -63,8 +63,18 @@ def natural(rng, quant, rows, cols):
     return data.reshape(-1)
 
 
+def scales_of(quant, data, rows):
+    """What a code counts, value by value."""
+    if quant == blocks.Q8_0:
+        b = data.reshape(rows, -1, 34)
+        return b[:, :, :2].copy().view(np.float16).astype(float).reshape(rows, -1).repeat(32, 1)
+    b = data.reshape(rows, -1, 210)
+    d = b[:, :, 208:].copy().view(np.float16).astype(float)
+    return (b[:, :, 192:208].view(np.int8) * d).reshape(rows, -1).repeat(16, 1)
+
+
 @pytest.mark.parametrize("tokens", [1, 2, 13])
-def test_both_halves_together_are_the_whole(isa, quant, tokens):
+def test_all_parts_together_are_the_whole(isa, quant, tokens):
     rng, cols = np.random.default_rng(0), 512 if quant == blocks.Q6_K else 480
     data = blocks.random_bytes(rng, quant, 100, cols)
     x = rng.standard_normal((tokens, cols))
@@ -88,6 +98,47 @@ def test_the_greatest_are_exact_and_the_rest_is_below(isa, quant, keep):
     assert keep > 1 or head.engine.exact_share < 0.9
 
 
+def test_where_most_rows_are_looked_at_twice_they_are_so_at_once(isa, quant):
+    """And what is exact is the same, also when the first look is tried again, and for rows of another kind."""
+    rng = np.random.default_rng(8)
+    data = natural(rng, quant, 600, 256)
+    head = Head(quant, data, 600, 256, split=True)
+    row = blocks.as_float(quant, data.reshape(600, -1)[77].copy(), 1, 256).reshape(1, 256)
+    shares = []
+    for stands_out in [0] * 40 + [1] * 40:
+        x = rng.standard_normal((1, 256)) + stands_out * 9 * row / row.std()
+        keep = 1 if stands_out else 40
+        exact, found = head.run(x)[0], head.run(x, keep)[0]
+        best = np.argsort(-exact, kind="stable")[:keep]
+        np.testing.assert_array_equal(found[best], exact[best])
+        shares.append(head.engine.closer_share)
+    assert shares[39] > 0.9
+    assert shares[79] < shares[39]
+
+
+def test_estimates_are_as_uncertain_as_they_say(isa, quant):
+    """The errors of estimates, over the deviation that they are allowed four of, are normal ones of size 1."""
+    rng, rows, cols = np.random.default_rng(2), 3000, 512
+    data = natural(rng, quant, rows, cols)
+    weights = blocks.as_float(quant, data.copy(), rows, cols).reshape(rows, cols)
+    scale, hidden = scales_of(quant, data, rows), 16 if quant == blocks.Q6_K else 64
+    head, errors = Head(quant, data, rows, cols, split=True), []
+    for kind in range(12):
+        x = rng.standard_normal((1, cols)) * np.exp(kind % 3 * 0.5 * rng.standard_normal((1, cols)))
+        x[0, :3] *= 1 + 10 * (kind % 2)
+        x += (
+            4 * weights[1234] / weights[1234].std() * np.abs(x).mean()
+        )  # one row is far above the rest
+        exact, found = head.run(x)[0], head.run(x, 1)[0]
+        deviation = np.sqrt(((scale * x) ** 2).sum(1) * (hidden**2 - 1) / 12)
+        errors.append(((found - exact) / deviation)[found != exact])
+    z = np.concatenate(errors)
+    assert len(z) > 10 * rows  # nearly all rows were looked at once
+    assert abs(z.mean()) < 0.1
+    assert 0.95 < z.std() < 1.06
+    assert np.abs(z).max() < 5.5
+
+
 def test_little_is_read_when_one_row_stands_out(isa, quant):
     rng = np.random.default_rng(3)
     data = natural(rng, quant, 4000, 768)
@@ -96,6 +147,7 @@ def test_little_is_read_when_one_row_stands_out(isa, quant):
     found = head.run(row + rng.standard_normal(768) * row.std(), 1)[0]
     assert found.argmax() == 1234
     assert head.engine.exact_share < 0.02
+    assert head.engine.closer_share < 0.05
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 1e38])
