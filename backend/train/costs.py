@@ -17,6 +17,10 @@ from backend.train.shape import Matrix, ModelShape, chosen
 
 _TILE_TOKENS, _TILE_LOGITS = 256, 32_768  # of the loss; see backend.train.loop.memory
 _TILE_COPIES = 7
+_TILE, _TILES = (
+    1 << 23,
+    2,
+)  # logits at once and copies of them where a frozen matrix scores; loop.head
 _CARD_TOKENS = 4096  # of the loss on a graphics card, which works in place
 _MASK_BYTES = 4  # of an input that dropout passes: on a processor PyTorch multiplies by floats
 _CARD_MASK_BYTES = 1
@@ -59,13 +63,14 @@ def layer_keeps(
         matrices = list(shape.matrices)
     norms, products = _base(shape)
     if not mixed:
-        floats, inputs = _adapter(shape, technique, matrices, _shared_inputs(matrices))
+        shared = _shared_inputs(matrices)
+        floats, inputs = _adapter(shape, technique, matrices, shared, mixed=False)
         return PerToken(norms + products + floats, mask_bytes=_MASK_BYTES * inputs)
     each = sum(m.inputs * m.count / shape.layers for m in matrices)
     if shape.family in _SUB_NORMED:  # squares are float32: of what, and what comes out
         norms, products = norms + 2 * shape.feed_forward, products - shape.feed_forward
     own = each if casts else _shared_inputs(matrices)
-    halves, inputs = _adapter(shape, technique, matrices, own)
+    halves, inputs = _adapter(shape, technique, matrices, own, mixed=True)
     if technique.name == "sft":  # the norms' outputs stay float32; attention's result is an input
         norms, halves = norms + 2 * shape.hidden, each - shape.heads * shape.head_width
     return PerToken(norms, products + halves, _CARD_MASK_BYTES * inputs)
@@ -92,7 +97,12 @@ def _base(shape: ModelShape) -> tuple[float, float]:
 
 
 def _adapter(
-    shape: ModelShape, technique: Technique, matrices: list[Matrix], shared: float
+    shape: ModelShape,
+    technique: Technique,
+    matrices: list[Matrix],
+    shared: float,
+    *,
+    mixed: bool,
 ) -> tuple[float, float]:
     """Return numbers that the technique keeps for one token in one layer, and masked inputs.
 
@@ -108,8 +118,9 @@ def _adapter(
         case "sft":
             norms = 2 * shape.hidden
             return shared + norms, 0.0
-        case "vera":
-            return between + outputs, mask
+        case "vera":  # x A^T too is one for all that read the same x
+            once = between if dropout or mixed else r * _inputs(matrices)
+            return once + outputs, mask
         case "lora-fa":
             return between, mask
         case _:
@@ -120,18 +131,33 @@ def _adapter(
 
 def _shared_inputs(matrices: list[Matrix]) -> float:
     """Return the widths of the inputs that are kept, each once for all that read it."""
+    return sum(_widths(matrices))
+
+
+def _inputs(matrices: list[Matrix]) -> int:
+    """Return how many inputs there are, one for all that read it."""
+    return len(_widths(matrices))
+
+
+def _widths(matrices: list[Matrix]) -> list[int]:
     names = {m.module: m for m in matrices}
-    total = 0.0
-    for group in _SHARE:
-        found = [names[name] for name in group if name in names]
-        total += max((m.inputs for m in found), default=0)
+    groups = [[names[name] for name in group if name in names] for group in _SHARE]
     others = {m.module for m in matrices} - {name for group in _SHARE for name in group}
-    return total + sum(names[name].inputs for name in others)
+    shared = [max(m.inputs for m in group) for group in groups if group]
+    return shared + [names[name].inputs for name in others]
 
 
-def tile_bytes(shape: ModelShape, tokens: int, place: Place, *, mixed: bool = False) -> int:
-    """Return the bytes of logits and what is computed from them, at the moment of most."""
+def tile_bytes(
+    shape: ModelShape, tokens: int, place: Place, *, mixed: bool = False, frozen: bool = False
+) -> int:
+    """Return the bytes of logits and what is computed from them, at the moment of most.
+
+    `frozen`: the output matrix is, and of float32.
+    """
     logits = min(shape.vocab, _TILE_LOGITS)
+    if place.kind == "cpu" and frozen:
+        rows = min(tokens, max(_TILE // shape.vocab, 1))
+        return 4 * (_TILES * rows * shape.vocab + tokens * shape.hidden)
     if place.kind == "cpu":
         return _TILE_COPIES * min(tokens, _TILE_TOKENS) * logits * 4
     gradient = tokens * shape.hidden * 4

@@ -183,7 +183,9 @@ def _batch_bytes(
     in_flight = costs.layer_work(shape, tokens, mixed=half)
     if shape.ternary and not full:
         in_flight += costs.unpacked(shape, each=_each(recipe, place))
-    loss = max(costs.tile_bytes(shape, tokens, place, mixed=half), in_flight)
+    frozen = not full and _each(recipe, place) == 4
+    tile = costs.tile_bytes(shape, tokens, place, mixed=half, frozen=frozen)
+    loss = max(tile, in_flight)
     return round(kept + edges + mask), loss
 
 

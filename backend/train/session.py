@@ -24,7 +24,7 @@ from backend.train.data.encoder import Encoder, encoder_for
 from backend.train.data.prepare import Prepared, prepare
 from backend.train.data.preview import preview
 from backend.train.estimate import Sequences, estimate, reached
-from backend.train.loop import memory, store
+from backend.train.loop import head, memory, store
 from backend.train.loop.answering import answers, prompts_of
 from backend.train.loop.reporting import Best, Listener, Reporter, Sampler
 from backend.train.loop.trainer import Tuner
@@ -89,6 +89,7 @@ class Session:
         device = device_of(self.recipe)
         if device.type == "cpu":
             memory.small_tiles()
+            head.install()
             if not self._roomy(source, kept):
                 memory.give_back_at_once()
         base = load_base(self.recipe, source, device)

@@ -18,6 +18,8 @@ _ENDS = ("done", "stopped", "error")
 # How often libgomp's threads look for work before they sleep. Its own 300,000 make a step 14 times as long
 # when one other program keeps a core busy, a chat for one; a tenth of it costs nothing on a calm machine.
 _SPINS = "30000"
+# glibc asks for huge pages: products find what they read in a seventh less time than with small ones.
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 def start(folder: RunFolder, processes: int = 1) -> subprocess.Popen[bytes]:
@@ -63,6 +65,7 @@ def environment() -> dict[str, str]:
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         "GOMP_SPINCOUNT": _SPINS,
+        "GLIBC_TUNABLES": _HUGE_PAGES,
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",

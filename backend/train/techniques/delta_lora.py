@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft.tuners.lora.layer import LoraVariant
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.autograd import Function
 from torch.nn.functional import linear
 
 from backend.train.techniques.lora import Adapted, Lora, adapted
+from backend.train.techniques.product import Moving, Product, Snapshot
 from backend.train.techniques.technique import ADAPTER, Factors, float32
 
 
@@ -82,46 +81,7 @@ class DeltaLora(Lora):
         save_as_lora(model, list(self.factors(model)), folder)
 
 
-class _Moved(Function):
-    """x [..., d_in] and W_0 x [..., d_out] to (W_t + s B A) x, in two products of rank 2r.
-
-    W_t carries no gradient to A and B, but to x, as the moved weight itself would. Written out, the three
-    products of which it is a sum cost half as much again as a whole step of LoRA on a small model.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, result: Tensor, a: Tensor, b: Tensor, old_a: Tensor, old_b: Tensor,
-        scale: float, share: float,
-    ) -> Tensor:  # fmt: skip
-        place = x.device.type
-        kind = torch.get_autocast_dtype(place) if torch.is_autocast_enabled(place) else a.dtype
-        flat = x.reshape(-1, x.shape[-1]).to(kind)
-        down = torch.cat((a, old_a)).to(kind)
-        up = torch.cat(((1 + share) * scale * b, -share * scale * old_b), dim=1).to(kind)
-        inner = flat @ down.T
-        out = torch.addmm(result.reshape(-1, result.shape[-1]).to(kind), inner, up.T)
-        now = inner[:, : len(a)].contiguous()  # the other half is let go
-        ctx.save_for_backward(flat, now, down, up)
-        ctx.scale, ctx.share, ctx.kinds = scale, share, (x.dtype, result.dtype, a.dtype)
-        return out.view_as(result)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        flat, inner, down, up = ctx.saved_tensors
-        of_x, of_result, of_factors = ctx.kinds
-        grad = grads[0].reshape(-1, grads[0].shape[-1]).to(up.dtype)
-        back = grad @ up  # [tokens, 2r]
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = (back @ down).to(of_x).view(*grads[0].shape[:-1], down.shape[1])
-        to_a = (back[:, : inner.shape[1]].T @ flat) / (1 + ctx.share)
-        to_b = (grad.T @ inner) * ctx.scale
-        to_result = grads[0].to(of_result)
-        return to_x, to_result, to_a.to(of_factors), to_b.to(of_factors), None, None, None, None
-
-
-class _MovingWeight(LoraVariant):
+class _MovingWeight(Moving):
     """What peft calls in place of LoRA's own forward pass. `a`, `b`: the snapshot, None before step K."""
 
     def __init__(self, share: float) -> None:
@@ -134,17 +94,24 @@ class _MovingWeight(LoraVariant):
     ) -> Tensor:
         a, b = module.lora_A[active_adapter].weight, module.lora_B[active_adapter].weight
         scale: float = module.scaling[active_adapter]
-        if self.a is None or self.b is None or not self.share:
+        snapshot = self.snapshot()
+        if snapshot is None:
             return result + linear(linear(x, a), b) * scale
-        moved: Tensor = _Moved.apply(x, result, a, b, self.a, self.b, scale, self.share)  # type: ignore[no-untyped-call]
+        moved: Tensor = Product.apply(x, result, None, None, a, b, scale, snapshot)  # type: ignore[no-untyped-call]
         return moved
+
+    def snapshot(self) -> Snapshot | None:
+        if self.a is None or self.b is None or not self.share:
+            return None
+        return Snapshot(self.share, self.a, self.b)
 
     def moved(self, m: Adapted) -> Tensor | float:
         """Return W_t - W_0 [d_out, d_in] in float64: lambda s (B_t A_t - B_K A_K)."""
-        if self.a is None or self.b is None or not self.share:
+        snapshot = self.snapshot()
+        if snapshot is None:
             return 0.0
         change = m.b.detach().double() @ m.a.detach().double()
-        return (change - self.b.double() @ self.a.double()) * (self.share * m.scale)
+        return (change - snapshot.b.double() @ snapshot.a.double()) * (snapshot.share * m.scale)
 
     def merge_safe(  # type: ignore[override]
         self, module: Any, active_adapter: str, orig_weight: Tensor

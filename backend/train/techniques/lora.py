@@ -14,6 +14,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from backend.errors import SternaError
+from backend.train.techniques.product import AdaptedLinear
 from backend.train.techniques.technique import ADAPTER, Factors, Technique, float32
 
 
@@ -74,7 +75,10 @@ class Lora(Technique):
         )
 
     def attach(self, model: nn.Module) -> nn.Module:
-        return get_peft_model(model, self.config())
+        made: nn.Module = get_peft_model(model, self.config())
+        for m in adapted(made):
+            AdaptedLinear.take(m.layer)
+        return made
 
     def factors(self, model: nn.Module) -> Iterator[Factors]:
         if self.spec.dora:

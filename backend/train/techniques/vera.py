@@ -13,6 +13,7 @@ from peft.tuners.vera.layer import VeraLayer
 from torch import nn
 
 from backend.train.techniques.technique import ADAPTER, Factors, Technique, float32
+from backend.train.techniques.vera_product import AdaptedVera, Narrowed
 
 
 class Vera(Technique):
@@ -33,7 +34,11 @@ class Vera(Technique):
         )
 
     def attach(self, model: nn.Module) -> nn.Module:
-        return get_peft_model(model, self.config())
+        made: nn.Module = get_peft_model(model, self.config())
+        narrowed = Narrowed()
+        for layer in made.modules():
+            AdaptedVera.take(layer, narrowed)
+        return made
 
     def factors(self, model: nn.Module) -> Iterator[Factors]:
         """Fold exactly: A' = diag(d) A, B' = diag(b) B, of the matrix's own widths."""
