@@ -6,8 +6,7 @@ from ext.steps import Buffer, Steps
 class Engine(Steps):
     keep: int
     far: bool
-    exact_share: float
-    closer_share: float
+    shares_read: tuple[float, float, float]
     side_bytes: int
     def set_side(
         self,

@@ -137,14 +137,13 @@ cdef class Engine(Steps):
         self.p.far = far
 
     @property
-    def exact_share(self):
-        """Share of a split matrix whose lower bits were read, over all tokens so far."""
-        return self.p.exact / self.p.screened if self.p.screened else 1.0
-
-    @property
-    def closer_share(self):
-        """Share of a split matrix whose middle bits were read, over all tokens so far."""
-        return self.p.closer / self.p.screened if self.p.screened else 1.0
+    def shares_read(self):
+        """Shares of the rows of the output matrix, over all tokens that were chosen so far, of which the upper bits were
+        read, the middle ones, and all. With nothing chosen, all of all.
+        """
+        if not self.p.chosen:
+            return 1.0, 1.0, 1.0
+        return self.p.looked / self.p.chosen, self.p.closer / self.p.chosen, self.p.exact / self.p.chosen
 
     def fill_caches(self, int positions):
         """Put noise of unit size into the first positions of all caches: for measuring far into a context."""

@@ -14,6 +14,7 @@ cdef extern from "kernels/sterna.h" nogil:
         PANEL_ROWS
         TYPE_F32
         TYPE_F16
+        TYPE_BF16
         TYPE_I2_S
         TYPE_TQ1_0
         TYPE_TQ2_0
@@ -50,6 +51,7 @@ cdef extern from "kernels/sterna.h" nogil:
         const uint8_t *data
         const uint8_t *middle
         const uint8_t *lower
+        const Matrix *sketch
         const float *scale
         void (*multiply)(const Matrix *, int, int, const Act *, float *, int) noexcept nogil
 
@@ -88,9 +90,12 @@ cdef extern from "kernels/blocks.h" nogil:
         SPLIT_MIDDLE
         SPLIT_LOWER
         SPLIT_PARTS
+        SPLIT_COLUMNS
     size_t split_bytes(const Format *f, int cols, int part)
     void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols,
                           uint8_t *const *parts)
+    const Format *sketch_format()
+    int sketch_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
     size_t blocks_group_bytes(const Format *f, int cols)
     void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)
 
@@ -215,7 +220,7 @@ cdef extern from "kernels/program.h" nogil:
         float *low
         float *high
         int *list
-        double screened, closer, exact
+        double chosen, looked, closer, exact
         int *cancel
         double seconds[16]
 

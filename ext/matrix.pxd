@@ -23,6 +23,7 @@ cdef class MatrixRef:
     cdef void *packed
     cdef size_t size
     cdef size_t middle_size, lower_size  # of a split matrix, whose upper bits are in `packed`
+    cdef MatrixRef sketch  # of an output matrix of floats, or None
     cdef float *scales
 
 

@@ -1,12 +1,12 @@
 TERNARY_TYPES: frozenset[int]
 
 def held_bytes(type: int, rows: int, cols: int) -> int: ...
+def sketch_bytes(type: int, rows: int, cols: int) -> int: ...
 
 class MatrixRef:
     rows: int
     cols: int
     bytes: int
-    upper_bytes: int
-    middle_bytes: int
     is_packed: bool
+    def bytes_read(self, looked: float, closer: float, exact: float) -> float: ...
     def rescale(self, factor: float) -> None: ...

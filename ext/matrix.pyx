@@ -17,7 +17,9 @@ cdef extern from "<sys/mman.h>" nogil:
     int MADV_DONTNEED
     int MADV_HUGEPAGE
 
+cdef size_t SKETCHED_ROWS = 4096  # with fewer there is little to gain
 cdef size_t SLAB = 64 << 20  # bytes; what is never used of it is never touched
+FLOAT_TYPES = frozenset((TYPE_F32, TYPE_F16, TYPE_BF16))
 TERNARY_TYPES = frozenset((TYPE_I2_S, TYPE_TQ1_0, TYPE_TQ2_0))
 
 
@@ -84,6 +86,7 @@ cdef struct Packing:
     size_t row_bytes
     uint8_t *packed
     uint8_t *parts[SPLIT_PARTS]  # of a split matrix
+    bint sketch  # only the upper bits, of floats
     float *scale
     int found  # PACK_… of any group
 
@@ -107,6 +110,10 @@ cdef void _pack(void *context, Pool *pool, int index) noexcept nogil:
         for g in range(begin, end):
             rows = min(p.rows - g * ROW_GROUP, ROW_GROUP)
             data = p.data + <size_t>g * ROW_GROUP * p.row_bytes
+            if p.sketch:
+                if not sketch_pack_group(p.type, data, p.row_bytes, rows, p.cols, p.packed + g * size):
+                    p.found |= PACK_UNEVEN
+                continue
             if p.packing >= TYPE_SPLIT:
                 for part in range(SPLIT_PARTS):
                     parts[part] = p.parts[part] + g * split_bytes(p.format, p.cols, part)
@@ -138,15 +145,11 @@ cdef class MatrixRef:
         """Bytes that one pass over the matrix reads."""
         return self.size + self.middle_size + self.lower_size
 
-    @property
-    def upper_bytes(self):
-        """Bytes that choosing the greatest of its products reads at least."""
-        return self.size
-
-    @property
-    def middle_bytes(self):
-        """Bytes of a split matrix that are read of rows that are looked at closer."""
-        return self.middle_size
+    def bytes_read(self, double looked, double closer, double exact):
+        """Bytes that choosing among its products reads, given the shares of rows of `Engine.shares_read`."""
+        if self.m.type >= TYPE_SPLIT:
+            return self.size * looked + self.middle_size * closer + self.lower_size * exact
+        return (self.sketch.size * looked if self.sketch is not None else 0) + self.size * exact
 
     @property
     def is_packed(self):
@@ -176,13 +179,20 @@ def held_bytes(int type, size_t rows, int cols):
     return rows * type_row_bytes(type, cols)
 
 
+def sketch_bytes(int type, size_t rows, int cols):
+    """Return the bytes beside an output matrix of floats by which its greatest products are found."""
+    if type not in FLOAT_TYPES or cols % 256 or cols > SPLIT_COLUMNS or rows < SKETCHED_ROWS:
+        return 0
+    return (rows + ROW_GROUP - 1) // ROW_GROUP * split_bytes(sketch_format(), cols, SPLIT_UPPER)
+
+
 cdef bint _run_packing(MatrixRef ref, Arena arena, Packing *job, Pool *pool) except -1:
     """Pack; return whether the packing holds the matrix exactly."""
     cdef int groups = (job.rows + ROW_GROUP - 1) // ROW_GROUP
     ref.size = groups * _group_bytes(job)
     ref.packed = arena.take(ref.size)
     job.packed, job.found = <uint8_t *>ref.packed, 0
-    if job.packing >= TYPE_SPLIT:
+    if job.packing >= TYPE_SPLIT and not job.sketch:
         ref.middle_size = groups * split_bytes(job.format, job.cols, SPLIT_MIDDLE)
         ref.lower_size = groups * split_bytes(job.format, job.cols, SPLIT_LOWER)
         job.parts[SPLIT_UPPER] = job.packed
@@ -201,7 +211,7 @@ cdef _pack_matrix(MatrixRef ref, Arena arena, const Kernels *kernels, Pool *pool
     cdef int rows = (ref.m.rows + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
     cdef Packing job
     job.type, job.rows, job.cols, job.format = ref.m.type, ref.m.rows, ref.m.cols, NULL
-    job.data, job.row_bytes, job.scale = ref.m.data, ref.m.row_bytes, NULL
+    job.data, job.row_bytes, job.scale, job.sketch = ref.m.data, ref.m.row_bytes, NULL, False
     cdef bint done = False
     if ref.m.type in TERNARY_TYPES:
         ref.scales = <float *>arena.take(rows * 4)
@@ -236,6 +246,21 @@ cdef _pack_matrix(MatrixRef ref, Arena arena, const Kernels *kernels, Pool *pool
     ref.m.scale = ref.scales
 
 
+cdef MatrixRef _sketch_of(MatrixRef ref, Arena arena, Pool *pool):
+    """Return the upper bits that an output matrix of floats would have in Q6_K; None if that cannot hold it."""
+    cdef MatrixRef sketch = MatrixRef.__new__(MatrixRef)
+    cdef Packing job
+    job.type, job.rows, job.cols, job.format = ref.m.type, ref.m.rows, ref.m.cols, sketch_format()
+    job.data, job.row_bytes, job.scale, job.sketch = ref.m.data, ref.m.row_bytes, NULL, True
+    job.packing = TYPE_SPLIT + job.format.type
+    sketch.arena = arena
+    if not _run_packing(sketch, arena, &job, pool):
+        return None
+    sketch.m.type, sketch.m.rows, sketch.m.cols = job.packing, ref.m.rows, ref.m.cols
+    sketch.m.data = <const uint8_t *>sketch.packed
+    return sketch
+
+
 cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols, bint pack, bint mapped,
                            bint split, Arena arena, const Kernels *kernels, Pool *pool):
     """Take a tensor; see `Engine.matrix`."""
@@ -253,4 +278,9 @@ cdef MatrixRef make_matrix(int type, const uint8_t[::1] data, int rows, int cols
     if not ref.packed:
         ref.owner = data
     ref.m.multiply = <Multiply>kernels_matmul(kernels, ref.m.type, &ref.m.form)
+    if split and sketch_bytes(type, rows, cols):
+        ref.sketch = _sketch_of(ref, arena, pool)
+        if ref.sketch is not None:
+            ref.m.sketch = &ref.sketch.m
+            ref.m.form |= ACT_BLOCK
     return ref

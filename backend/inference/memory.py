@@ -9,7 +9,7 @@ from backend.inference.hyper import Hyper
 from backend.inference.source import Source
 from backend.machine import available_memory
 from backend.units import human_bytes
-from ext.matrix import held_bytes
+from ext.matrix import held_bytes, sketch_bytes
 from ext.steps import buffer_bytes as of_buffer
 from ext.steps import expert_bytes, shared_bytes
 
@@ -105,7 +105,14 @@ def weight_bytes(source: Source) -> int:
         cols = tensor.shape[0] if tensor.shape else 1
         rows = tensor.elements // max(cols, 1)
         total += held_bytes(tensor.type, rows, cols) if len(tensor.shape) > 1 else 4 * cols
-    return total - table_bytes(source)
+    return total + _sketch_bytes(source) - table_bytes(source)
+
+
+def _sketch_bytes(source: Source) -> int:
+    tensor = source.tensors.get("output.weight") or source.tensors.get("token_embd.weight")
+    if tensor is None or len(tensor.shape) < 2:
+        return 0
+    return sketch_bytes(tensor.type, tensor.shape[1], tensor.shape[0])
 
 
 def table_bytes(source: Source) -> int:

@@ -66,15 +66,7 @@ class Model:
     def bytes_per_token(self) -> int:
         """Bytes of weights that one token of a reply reads."""
         head = self._graph.head
-        read = float(head.bytes)
-        if not self._adapted_head:
-            lower = head.bytes - head.upper_bytes - head.middle_bytes
-            engine = self._engine
-            read = (
-                head.upper_bytes
-                + head.middle_bytes * engine.closer_share
-                + lower * engine.exact_share
-            )
+        read = head.bytes if self._adapted_head else head.bytes_read(*self._engine.shares_read)
         return self._graph.layer_bytes + round(read) + self._engine.side_bytes
 
     @property

@@ -97,28 +97,32 @@ static void pack_rest(const Format *f, const uint8_t *code, int r, int unit, int
     }
 }
 
+void pack_block(const Format *f, const Parts *p, int block, int r, int bits, uint8_t *packed)
+{
+    int per = unit_columns(f->values) / f->values;
+    uint8_t *scales = packed + (size_t)(block / per) * (size_t)unit_bytes(f->values, bits, f->span, f->scaling);
+    uint8_t *codes = scales + scale_bytes(f->values, f->span, f->scaling);
+    for (int k = 0; k < f->values; k += STRIPE) {
+        uint8_t upper[STRIPE];
+        for (int i = 0; i < STRIPE; i++) upper[i] = p->code[k + i] >> (f->bits - bits);
+        pack_stripe(upper, bits, r, codes + (block % per * f->values + k) / STRIPE * bits * 64);
+    }
+    pack_scales(f, p, block % per, r, scales);
+}
+
 /* A group of rows; where `parts` is given, only the upper bits of the codes to `packed`, and the others there. */
 static void pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed,
                        uint8_t *const *parts)
 {
-    int unit = unit_columns(f->values), per = unit / f->values, blocks = cols / f->values;
-    int bits = parts ? UPPER_BITS : f->bits, size = unit_bytes(f->values, bits, f->span, f->scaling);
+    const int per = unit_columns(f->values) / f->values, blocks = cols / f->values;
     Parts p;
-    for (int b = 0; b < blocks; b++) {
-        uint8_t *scales = packed + (size_t)(b / per) * (size_t)size;
-        uint8_t *codes = scales + scale_bytes(f->values, f->span, f->scaling);
+    for (int b = 0; b < blocks; b++)
         for (int r = 0; r < rows; r++) {
             f->take_apart(data + (size_t)r * row_bytes + (size_t)b * (size_t)f->bytes, &p);
-            for (int k = 0; k < f->values; k += STRIPE) {
-                int stripe = (b % per * f->values + k) / STRIPE;
-                uint8_t upper[STRIPE];
-                for (int i = 0; i < STRIPE; i++) upper[i] = p.code[k + i] >> (f->bits - bits);
-                pack_stripe(upper, bits, r, codes + stripe * bits * 64);
-                if (parts) pack_rest(f, p.code + k, r, b / per, stripe, parts);
-            }
-            pack_scales(f, &p, b % per, r, scales);
+            pack_block(f, &p, b, r, parts ? UPPER_BITS : f->bits, packed);
+            for (int k = 0; parts && k < f->values; k += STRIPE)
+                pack_rest(f, p.code + k, r, b / per, (b % per * f->values + k) / STRIPE, parts);
         }
-    }
 }
 
 void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed)

@@ -155,6 +155,14 @@ size_t split_bytes(const Format *f, int cols, int part);
 void split_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols,
                       uint8_t *const parts[SPLIT_PARTS]);
 
+/* Of 16 rows of floats (F32, F16, BF16), what their upper bits would be in Q6_K; 0 if that cannot hold them. `cols` is
+ * a multiple of 256. */
+const Format *sketch_format(void);
+int sketch_pack_group(int type, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed);
+
+/* Row `r` of a group: a block that was taken apart, the upper `bits` of its codes. */
+void pack_block(const Format *f, const Parts *p, int block, int r, int bits, uint8_t *packed);
+
 size_t blocks_group_bytes(const Format *f, int cols);
 /* `rows` (at most 16) rows to one group; missing rows are zero. */
 void blocks_pack_group(const Format *f, const uint8_t *data, size_t row_bytes, int rows, int cols, uint8_t *packed);

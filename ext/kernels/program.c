@@ -182,29 +182,36 @@ static void list_groups(Program *p, const Step *s, int look, int index)
 /* Estimate `count` groups of rows from group `begin` on, by the upper bits or by the middle ones. */
 static void estimate(Program *p, const Step *s, const Act *a, const Screening *of, int begin, int count, int closer)
 {
-    const Matrix *m = s->matrix[0];
+    const Matrix *m = s->matrix[0]->sketch ? s->matrix[0]->sketch : s->matrix[0];
     int row0 = begin * ROW_GROUP, row1 = row0 + count * ROW_GROUP;
     kernels_screen(p->kernels, m->type)(m, row0, row1 < m->rows ? row1 : m->rows, a, of, closer, s->out[0],
                                         p->low + begin, p->high + begin);
 }
 
+/* Estimates of all rows by the upper bits of a matrix and, `closer`, at once by the middle ones. */
+static void look(Program *p, const Step *s, const Act *a, const Screening *of, int closer, int index)
+{
+    int begin, end;
+    pool_open(p->pool, index, (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP, 4);
+    while (pool_take(p->pool, index, &begin, &end)) {
+        estimate(p, s, a, of, begin, end - begin, 0);
+        if (closer) estimate(p, s, a, of, begin, end - begin, 1);
+    }
+    pool_close(p->pool, index);
+}
+
 /* One token by a split matrix: estimates for all rows, closer ones where one of the greatest may be, and exact values
- * where it still may. */
+ * where it still may. A sketch has no middle bits, so what follows its estimates is exact. */
 static void screen(Program *p, const Step *s, int index)
 {
     const Matrix *m = s->matrix[0];
-    const int groups = (m->rows + ROW_GROUP - 1) / ROW_GROUP, at_once = p->screen_at_once > 0;
+    const int closer = !m->sketch, at_once = closer && p->screen_at_once > 0;
     int begin, end;
     Act a = input(p, s, m->cols, index);
     Screening *of = (Screening *)a.panel;
-    screening_prepare(format_of(m->type - TYPE_SPLIT), &a, m->cols, of);
-    pool_open(p->pool, index, groups, 4);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        estimate(p, s, &a, of, begin, end - begin, 0);
-        if (at_once) estimate(p, s, &a, of, begin, end - begin, 1);
-    }
-    pool_close(p->pool, index);
-    if (!at_once) {
+    screening_prepare(format_of((m->sketch ? m->sketch : m)->type - TYPE_SPLIT), &a, m->cols, of);
+    look(p, s, &a, of, at_once, index);
+    if (closer && !at_once) {
         list_groups(p, s, 0, index);
         pool_open(p->pool, index, p->listed[0], 1);
         while (pool_take(p->pool, index, &begin, &end)) estimate(p, s, &a, of, p->list[begin], 1, 1);
@@ -219,24 +226,31 @@ static void screen(Program *p, const Step *s, int index)
     pool_close(p->pool, index);
 }
 
-/* Where so many rows have to be looked at twice that it would be faster to look at all twice at once, the next tokens
- * do that: it depends on the model and on how many of the greatest are wanted. Exact values are the same either way. */
+static int has_choice(const Program *p, const Step *s)
+{
+    return s->kind == STEP_LINEAR && (s->matrix[0]->type >= TYPE_SPLIT || s->matrix[0]->sketch)
+        && p->tokens - p->logits_from == 1 && p->keep && !s->side;
+}
+
+/* Whether a token is chosen by estimates. */
+static int is_screened(const Program *p, const Step *s)
+{
+    return has_choice(p, s) && !(s->matrix[0]->sketch && p->screen_at_once > 0);
+}
+
+/* Where most rows turn out to need a second look, the next tokens look twice at once, or by a sketch not at all: it
+ * depends on the model and on how many of the greatest are wanted. Exact values are the same either way. */
 static void learn_of_screening(Program *p, const Step *s)
 {
     enum { TRY_AGAIN = 32 }; /* tokens */
-    const int groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP;
-    const int closer = p->screen_at_once > 0 ? groups : p->listed[0];
-    if (p->screen_at_once > 0) p->screen_at_once--;
-    else if (4 * closer > 3 * groups) p->screen_at_once = TRY_AGAIN;
-    p->screened += groups;
-    p->closer += closer;
-    p->exact += p->listed[1];
-}
-
-static int is_screened(const Program *p, const Step *s)
-{
-    return s->kind == STEP_LINEAR && s->matrix[0]->type >= TYPE_SPLIT && p->tokens - p->logits_from == 1 && p->keep
-        && !s->side;
+    const int groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP, sketch = s->matrix[0]->sketch != NULL;
+    const int at_once = p->screen_at_once > 0, first = p->listed[sketch];
+    if (at_once) p->screen_at_once--;
+    else if (4 * first > 3 * groups) p->screen_at_once = TRY_AGAIN;
+    p->chosen += groups;
+    p->looked += at_once && sketch ? 0 : groups;
+    p->closer += sketch ? 0 : at_once ? groups : first;
+    p->exact += at_once && sketch ? groups : p->listed[1];
 }
 
 /* The rows of all outputs of a step, one after the other, in chunks. */
@@ -370,6 +384,6 @@ int program_run(Program *p, const int32_t *ids, int tokens, int first, int logit
     pool_run(p->pool, run, p);
     if (atomic_load_explicit(&p->last_step, memory_order_relaxed) < p->count) return 1;
     for (int i = 0; i < p->count; i++)
-        if (is_screened(p, p->steps + i)) learn_of_screening(p, p->steps + i);
+        if (has_choice(p, p->steps + i)) learn_of_screening(p, p->steps + i);
     return 0;
 }

@@ -122,8 +122,8 @@ typedef struct {
     int keep;             /* of one token, so many of the greatest logits must be exact; 0: all */
     float *low, *high;    /* of each group of rows of a split matrix: see Kernels.screen */
     int *list, listed[2]; /* groups that may hold one of the greatest, after a look and another */
-    double screened, closer, exact; /* groups so far: looked at, looked at closer, read whole */
-    int screen_at_once; /* tokens for which all rows are looked at closer at once */
+    double chosen, looked, closer, exact; /* groups so far: chosen among, looked at, looked at closer, read whole */
+    int screen_at_once; /* tokens for which all rows are looked at closer at once, or by a sketch not at all */
     _Atomic int last_step; /* where to stop: lowered by whoever sees `cancel` */
     volatile int *cancel;
     double seconds[STEP_KINDS]; /* spent by kind of step, as thread 0 saw it */

@@ -2,10 +2,11 @@
 
 #include <math.h>
 
-/* y of a span; the sums of squares of the activations and of what 6 bits leave out of them. */
+/* y of a span; the sums of squares of the activations and of what 6 bits, and the 8 before, leave out of them. */
 static void six_bits(const int8_t *q, int8_t *y, int32_t *sum, int32_t *squares, int32_t *lost)
 {
-    *sum = *squares = *lost = 0;
+    *sum = *squares = 0;
+    *lost = SPAN / 12 + 1; /* of roundings to 8 bits: the exact products of a matrix of floats are without */
     for (int i = 0; i < SPAN; i++) {
         int x = (q[i] + 2 + 128) / 4 - 32, left = q[i] - 4 * x; /* rounded; 127 is 32, and is made 31 */
         if (x > 31) {

@@ -72,6 +72,7 @@ struct Matrix {
     size_t row_bytes; /* bytes of a row in `data`; of a packed matrix, on average */
     const uint8_t *data;
     const uint8_t *middle, *lower; /* of a split matrix: the other bits of its codes */
+    const Matrix *sketch; /* NULL, or the upper bits of a split matrix, to find the greatest products by */
     const float *scale; /* ternary packings: one a row, padded to ROW_GROUP */
     MatMul multiply;  /* NULL: a table, only looked up */
 };

@@ -6,6 +6,7 @@ import pytest
 
 from ext import cpu
 from ext.engine import Engine
+from ext.matrix import sketch_bytes
 
 ISAS = cpu.available()
 
@@ -95,7 +96,7 @@ def test_the_greatest_are_exact_and_the_rest_is_below(isa, quant, keep):
         np.testing.assert_array_equal(found[best], exact[best])
         others = np.delete(found, best)
         assert others.max() <= exact[best].min()
-    assert keep > 1 or head.engine.exact_share < 0.9
+    assert keep > 1 or head.engine.shares_read[2] < 0.9
 
 
 def test_where_most_rows_are_looked_at_twice_they_are_so_at_once(isa, quant):
@@ -111,7 +112,7 @@ def test_where_most_rows_are_looked_at_twice_they_are_so_at_once(isa, quant):
         exact, found = head.run(x)[0], head.run(x, keep)[0]
         best = np.argsort(-exact, kind="stable")[:keep]
         np.testing.assert_array_equal(found[best], exact[best])
-        shares.append(head.engine.closer_share)
+        shares.append(head.engine.shares_read[1])
     assert shares[39] > 0.9
     assert shares[79] < shares[39]
 
@@ -146,8 +147,8 @@ def test_little_is_read_when_one_row_stands_out(isa, quant):
     row = blocks.as_float(quant, data.reshape(4000, -1)[1234].copy(), 1, 768)
     found = head.run(row + rng.standard_normal(768) * row.std(), 1)[0]
     assert found.argmax() == 1234
-    assert head.engine.exact_share < 0.02
-    assert head.engine.closer_share < 0.05
+    assert head.engine.shares_read[2] < 0.02
+    assert head.engine.shares_read[1] < 0.05
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 1e38])
@@ -160,3 +161,55 @@ def test_what_is_no_number_does_no_harm(isa, quant, bad):
     head.run(np.full((1, 256), bad), 5)
     clean = rng.standard_normal((1, 256))
     np.testing.assert_array_equal(head.run(clean, 160), head.run(clean))
+
+
+def floats(kind, values):
+    """Values as a file holds them, and as they are then."""
+    if kind == blocks.BF16:
+        bits = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        return bits.view(np.uint8).reshape(-1)
+    return (
+        values.astype(np.float16 if kind == blocks.F16 else np.float32).view(np.uint8).reshape(-1)
+    )
+
+
+@pytest.fixture(params=[blocks.F16, blocks.BF16, blocks.F32], ids=["F16", "BF16", "F32"])
+def kind(request):
+    return request.param
+
+
+@pytest.mark.parametrize("keep", [1, 40, 250])
+def test_a_sketch_finds_the_greatest_products_of_floats(isa, kind, keep):
+    rng, rows, cols = np.random.default_rng(keep), 4200, 512
+    weights = rng.standard_normal((rows, cols)) * 0.02 * (1 + rng.random((rows, 1)))
+    data = floats(kind, weights)
+    head, whole = (Head(kind, data, rows, cols, split=split) for split in (True, False))
+    assert head.matrix.bytes_read(1, 0, 0) == sketch_bytes(kind, rows, cols)
+    shares = []
+    for at in range(80):
+        x = rng.standard_normal((1, cols)) * np.exp(at % 2 * rng.standard_normal((1, cols)))
+        x += (at >= 40) * 9 * weights[at] / weights[at].std()
+        exact, found = head.run(x)[0], head.run(x, 1 if at >= 40 else keep)[0]
+        np.testing.assert_array_equal(exact, whole.run(x)[0])
+        best = np.argsort(-exact, kind="stable")[: 1 if at >= 40 else keep]
+        np.testing.assert_array_equal(found[best], exact[best])
+        assert np.delete(found, best).max() <= exact[best].min()
+        shares.append(head.engine.shares_read)
+    assert shares[-1][2] < shares[39][2]  # less is read where a row stands out
+    assert keep < 250 or shares[39][0] < 0.2  # no sketch is read where it would not help
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1e30, np.inf, np.nan])
+def test_floats_that_no_sketch_can_hold_are_multiplied_as_they_are(size):
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((4200, 256)).astype(np.float32)
+    weights[17, 3] = 0
+    weights *= np.float32(size if size in (0.0, 1e-12, 1e30) else 1)
+    if not np.isfinite(size):
+        weights[17, 3] = size
+    data = floats(blocks.F32, weights)
+    head, whole = (Head(blocks.F32, data, 4200, 256, split=split) for split in (True, False))
+    x = rng.standard_normal((1, 256))
+    exact, found = whole.run(x)[0], head.run(x, 5)[0]
+    best = np.argsort(-np.nan_to_num(exact), kind="stable")[:5]
+    np.testing.assert_array_equal(found[best], exact[best])
