@@ -10,6 +10,15 @@ void step_rope(Program *p, const Step *s, int index);
 void step_attend(Program *p, const Step *s, int index);
 void step_experts(Program *p, const Step *s, int index);
 
+/* One token by a split matrix: estimates for all rows, closer ones where one of the greatest may be, and exact values
+ * where it still may. A sketch has no middle bits, so what follows its estimates is exact. */
+void step_choose(Program *p, const Step *s, int index);
+/* Whether a linear step is done so. */
+int choice_by_estimates(const Program *p, const Step *s);
+/* After a run. Where most rows turn out to need a second look, the next tokens look twice at once, or by a sketch not at
+ * all: it depends on the model and on how many of the greatest are wanted. Exact values are the same either way. */
+void choice_learn(Program *p, const Step *s);
+
 /* Add the squares of what goes into the products of a step: a phase of its own. */
 void observe_linear(Program *p, const Step *s, const Act *a, int index);
 void observe_experts(Program *p, const Step *s, int index);
