@@ -7,7 +7,8 @@ typedef struct { __m256i a, b; } Ints;
 typedef struct { __m256 a, b; } Floats;
 
 #define EACH_LANE(X) X(0) X(1) X(2) X(3) X(4) X(5)
-enum { LANES = 6 };
+#define EACH_OF_FEW(X) X(0) X(1) X(2) X(3)
+enum { LANES = 6, FEW = 4 };
 
 static inline __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline Line line_load(const uint8_t *p) { return (Line){load32(p), load32(p + 32)}; }
