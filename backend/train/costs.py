@@ -17,10 +17,8 @@ from backend.train.shape import Matrix, ModelShape, chosen
 
 _TILE_TOKENS, _TILE_LOGITS = 256, 32_768  # of the loss; see backend.train.loop.memory
 _TILE_COPIES = 7
-_TILE, _TILES = (
-    1 << 23,
-    2,
-)  # logits at once and copies of them where a frozen matrix scores; loop.head
+_TILE = 1 << 23  # logits that exist at once where a frozen matrix scores
+_TILES = 2  # of them: logits and probabilities
 _CARD_TOKENS = 4096  # of the loss on a graphics card, which works in place
 _MASK_BYTES = 4  # of an input that dropout passes: on a processor PyTorch multiplies by floats
 _CARD_MASK_BYTES = 1
@@ -147,6 +145,11 @@ def _widths(matrices: list[Matrix]) -> list[int]:
     return shared + [names[name].inputs for name in others]
 
 
+def scored_at_once(vocab: int) -> int:
+    """Return how many tokens have their logits at once where a frozen matrix scores (`loop.head`)."""
+    return max(_TILE // vocab, 1)
+
+
 def tile_bytes(
     shape: ModelShape, tokens: int, place: Place, *, mixed: bool = False, frozen: bool = False
 ) -> int:
@@ -156,7 +159,7 @@ def tile_bytes(
     """
     logits = min(shape.vocab, _TILE_LOGITS)
     if place.kind == "cpu" and frozen:
-        rows = min(tokens, max(_TILE // shape.vocab, 1))
+        rows = min(tokens, scored_at_once(shape.vocab))
         return 4 * (_TILES * rows * shape.vocab + tokens * shape.hidden)
     if place.kind == "cpu":
         return _TILE_COPIES * min(tokens, _TILE_TOKENS) * logits * 4

@@ -102,8 +102,8 @@ int choice_by_estimates(const Program *p, const Step *s)
 
 void choice_learn(Program *p, const Step *s)
 {
-    if (!has_choice(p, s)) return;
     enum { TRY_AGAIN = 32 }; /* tokens */
+    if (!has_choice(p, s)) return;
     const int groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP, sketch = s->matrix[0]->sketch != NULL;
     const int at_once = p->screen_at_once > 0, first = p->listed[sketch];
     if (at_once) p->screen_at_once--;

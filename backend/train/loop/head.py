@@ -17,7 +17,8 @@ from torch.autograd import Function
 from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 from trl.trainer import utils
 
-TILE = 1 << 23  # logits that exist at once
+from backend.train.costs import scored_at_once
+
 _KNOWN = {"log_probs", "entropy", "is_top1"}
 
 
@@ -30,11 +31,6 @@ def install() -> None:
 def _only_what_is_learned(_: torch.device) -> bool:
     """Answer trl's question whether masked tokens are left out. Triton is all that it leaves them out for."""
     return True
-
-
-def tile_tokens(vocab: int) -> int:
-    """Return how many tokens have their logits at once."""
-    return max(TILE // vocab, 1)
 
 
 class Scores:
@@ -70,7 +66,7 @@ class _Scored(Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, scale: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         tokens, vocab = len(hidden), len(weight)
-        rows = min(tile_tokens(vocab), max(tokens, 1))
+        rows = min(scored_at_once(vocab), max(tokens, 1))
         logits, shares = hidden.new_empty(rows, vocab), hidden.new_empty(rows, vocab)
         log_p, entropy = hidden.new_empty(tokens), hidden.new_empty(tokens)
         top = torch.empty(tokens, dtype=torch.bool)

@@ -37,6 +37,19 @@ class Moving(LoraVariant):
         raise NotImplementedError
 
 
+def is_plain_step(layer: Any, x: Tensor, kind: torch.dtype, dropout: nn.Module) -> bool:
+    """Whether a layer of peft does nothing but train ADAPTER, of type `kind`, beside a frozen linear layer."""
+    base = layer.get_base_layer()
+    if type(base) is not nn.Linear or base.weight.requires_grad:
+        return False
+    if layer.disable_adapters or layer.merged or layer.active_adapters != [ADAPTER]:
+        return False
+    if not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type):
+        return False
+    idle = isinstance(dropout, nn.Identity) or not dropout.training
+    return idle and x.dtype == base.weight.dtype == kind
+
+
 class AdaptedLinear(Linear):
     """peft's linear layer with LoRA, computed in one. Its parameters, names and files are peft's."""
 
@@ -60,18 +73,13 @@ class AdaptedLinear(Linear):
         return y
 
     def _is_plain(self, x: Tensor) -> bool:
-        variant, base = self.lora_variant.get(ADAPTER), self.get_base_layer()
-        if type(base) is not nn.Linear or not (variant is None or isinstance(variant, Moving)):
+        variant = self.lora_variant.get(ADAPTER)
+        if not (variant is None or isinstance(variant, Moving)):
             return False
-        if self.disable_adapters or self.merged or self.active_adapters != [ADAPTER]:
+        if ADAPTER not in self.lora_A or self.lora_bias[ADAPTER]:
             return False
-        if not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type):
-            return False
-        if base.weight.requires_grad or self.lora_bias[ADAPTER] or ADAPTER not in self.lora_A:
-            return False
-        dropout = self.lora_dropout[ADAPTER]
-        idle = isinstance(dropout, nn.Identity) or not dropout.training
-        return idle and x.dtype == base.weight.dtype == self.lora_A[ADAPTER].weight.dtype
+        kind: Any = self.lora_A[ADAPTER].weight.dtype
+        return is_plain_step(self, x, kind, self.lora_dropout[ADAPTER])
 
 
 class Product(Function):

@@ -17,6 +17,7 @@ from peft.tuners.vera.layer import Linear
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from backend.train.techniques.product import is_plain_step
 from backend.train.techniques.technique import ADAPTER
 
 
@@ -67,18 +68,11 @@ class AdaptedVera(Linear):
         return y
 
     def _is_plain(self, x: Tensor) -> bool:
-        base = self.get_base_layer()
-        if type(base) is not nn.Linear or base.weight.requires_grad:
-            return False
-        if self.disable_adapters or self.merged or self.active_adapters != [ADAPTER]:
-            return False
-        if not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type):
-            return False
         if ADAPTER not in self.vera_lambda_d or self.vera_A is None:
             return False
-        dropout, kind = self.vera_dropout[ADAPTER], self.vera_lambda_d[ADAPTER].dtype
-        idle = isinstance(dropout, nn.Identity) or not dropout.training
-        return idle and x.dtype == base.weight.dtype == kind and self.vera_A[ADAPTER].dtype == kind
+        kind = self.vera_lambda_d[ADAPTER].dtype
+        same = self.vera_A[ADAPTER].dtype == kind
+        return same and is_plain_step(self, x, kind, self.vera_dropout[ADAPTER])
 
 
 class _Narrow(Function):

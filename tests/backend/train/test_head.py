@@ -7,6 +7,7 @@ from trl.trainer import utils
 from trl.trainer.utils import add_fused_lm_head
 from tuning import batches, tiny
 
+from backend.train import costs
 from backend.train.loop import head
 
 OUTPUTS = ("log_probs", "entropy", "is_top1")
@@ -23,7 +24,7 @@ def installed(monkeypatch):
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 @pytest.mark.parametrize("biased", [False, True])
 def test_numbers_and_gradients_are_those_of_trl(monkeypatch, biased, scale):
-    monkeypatch.setattr(head, "TILE", 3 * 50)  # three tokens at once
+    monkeypatch.setattr(costs, "_TILE", 3 * 50)  # three tokens at once
     generator = torch.Generator().manual_seed(4)
 
     def drawn(*shape):
