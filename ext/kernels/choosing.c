@@ -4,64 +4,118 @@
 
 #include <math.h>
 
-/* The value that `keep` of the `n` values reach or exceed. */
-static float reached(const float *x, int n, int keep)
+/* The `keep` greatest of what is offered: a heap, the least on top. */
+typedef struct {
+    int keep, held;
+    float value[KEEP_MAX];
+} Greatest;
+
+static void offer(Greatest *of, float x)
 {
-    float best[KEEP_MAX]; /* a heap, the least on top */
-    int held = 0;
-    for (int i = 0; i < n; i++) {
-        int at;
-        if (held < keep) {
-            for (at = held++; at > 0 && best[(at - 1) / 2] > x[i]; at = (at - 1) / 2) best[at] = best[(at - 1) / 2];
-        } else if (x[i] > best[0]) {
-            at = 0;
-            for (int c = 1; c < held; c = 2 * at + 1) {
-                if (c + 1 < held && best[c + 1] < best[c]) c++;
-                if (best[c] >= x[i]) break;
-                best[at] = best[c];
-                at = c;
-            }
-        } else {
-            continue;
+    float *v = of->value;
+    int at;
+    if (of->held < of->keep) {
+        for (at = of->held++; at > 0 && v[(at - 1) / 2] > x; at = (at - 1) / 2) v[at] = v[(at - 1) / 2];
+    } else if (x > v[0]) {
+        at = 0;
+        for (int c = 1; c < of->held; c = 2 * at + 1) {
+            if (c + 1 < of->held && v[c + 1] < v[c]) c++;
+            if (v[c] >= x) break;
+            v[at] = v[c];
+            at = c;
         }
-        best[at] = x[i];
+    } else {
+        return;
     }
-    return held < keep ? -INFINITY : best[0];
+    v[at] = x;
 }
 
-/* List the groups of rows that may hold one of the greatest logits, after the first or the second look. (Each has a
- * count of its own: a thread that comes late still reads the first one when the others are at the second.) */
-static void list_groups(Program *p, const Step *s, int look, int index)
+/* What all `keep` of them reach or exceed. */
+static float reached(const Greatest *of) { return of->held < of->keep ? -INFINITY : of->value[0]; }
+
+static int groups_of(const Matrix *m) { return (m->rows + ROW_GROUP - 1) / ROW_GROUP; }
+
+static int rows_before(const Matrix *m, int group) { return group * ROW_GROUP < m->rows ? group * ROW_GROUP : m->rows; }
+
+/* List the groups whose least possible values are among the greatest. */
+static void list_likely(Program *p, int groups)
 {
-    int begin, end, groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP;
+    Greatest of = {.keep = p->keep};
+    for (int g = 0; g < groups; g++) offer(&of, p->low[g]);
+    const float least = reached(&of);
+    p->listed[LIKELY] = 0;
+    for (int g = 0; g < groups; g++)
+        if (!(p->low[g] < least)) p->list[p->listed[LIKELY]++] = g;
+}
+
+/* What the exact values of the groups listed reach: no lesser one is among the greatest of all rows. They are not listed
+ * again. */
+static float reached_exactly(Program *p, const Step *s)
+{
+    Greatest of = {.keep = p->keep};
+    for (int i = 0; i < p->listed[LIKELY]; i++) {
+        const int g = p->list[i];
+        for (int r = rows_before(s->matrix[0], g); r < rows_before(s->matrix[0], g + 1); r++) offer(&of, s->out[0][r]);
+        p->high[g] = -INFINITY;
+    }
+    return reached(&of);
+}
+
+/* List the groups of rows that may hold one of the greatest logits. (Each list has a count of its own: a thread that
+ * comes late still reads that of one when the others are at the next.) */
+static void list_groups(Program *p, const Step *s, int list, int index)
+{
+    int begin, end, groups = groups_of(s->matrix[0]);
     pool_open(p->pool, index, 1, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
-        float least = reached(p->low, groups, p->keep);
-        p->listed[look] = 0;
+        if (list == LIKELY) {
+            list_likely(p, groups);
+            continue;
+        }
+        if (list == POSSIBLE) p->least = reached_exactly(p, s);
+        p->listed[list] = 0;
         for (int g = 0; g < groups; g++)
-            if (!(p->high[g] < least)) p->list[p->listed[look]++] = g;
+            if (!(p->high[g] < p->least)) p->list[p->listed[list]++] = g;
     }
     pool_close(p->pool, index);
 }
 
-/* Estimate `count` groups of rows from group `begin` on, by the upper bits or by the middle ones. */
-static void estimate(Program *p, const Step *s, const Act *a, const Screening *of, int begin, int count, int closer)
+/* Estimate a group of rows by the upper bits or by the middle ones, `next` being the group after it. */
+static void estimate(Program *p, const Step *s, const Act *a, const Screening *of, int group, int next, int closer)
 {
     const Matrix *m = s->matrix[0]->sketch ? s->matrix[0]->sketch : s->matrix[0];
-    int row0 = begin * ROW_GROUP, row1 = row0 + count * ROW_GROUP;
-    kernels_screen(p->kernels, m->type)(m, row0, row1 < m->rows ? row1 : m->rows, a, of, closer, s->out[0],
-                                        p->low + begin, p->high + begin);
+    kernels_screen(p->kernels, m->type)(m, group, next, a, of, closer, s->out[0], p->low, p->high);
 }
 
 /* Estimates of all rows by the upper bits of a matrix and, `closer`, at once by the middle ones. */
 static void look(Program *p, const Step *s, const Act *a, const Screening *of, int closer, int index)
 {
+    int begin, end, groups = groups_of(s->matrix[0]);
+    pool_open(p->pool, index, groups, 4);
+    while (pool_take(p->pool, index, &begin, &end))
+        for (int g = begin; g < end; g++)
+            for (int at = 0; at <= closer; at++) estimate(p, s, a, of, g, g + 1 < groups ? g + 1 : g, at);
+    pool_close(p->pool, index);
+}
+
+/* Estimates of the groups listed, by the middle bits. */
+static void look_closer(Program *p, const Step *s, const Act *a, const Screening *of, int list, int index)
+{
+    int begin, end, last = p->listed[list] - 1;
+    pool_open(p->pool, index, p->listed[list], 4);
+    while (pool_take(p->pool, index, &begin, &end))
+        for (int i = begin; i < end; i++) estimate(p, s, a, of, p->list[i], p->list[i < last ? i + 1 : i], 1);
+    pool_close(p->pool, index);
+}
+
+/* The exact values of the groups listed. */
+static void read_whole(Program *p, const Step *s, const Act *a, int list, int index)
+{
+    const Matrix *m = s->matrix[0];
     int begin, end;
-    pool_open(p->pool, index, (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP, 4);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        estimate(p, s, a, of, begin, end - begin, 0);
-        if (closer) estimate(p, s, a, of, begin, end - begin, 1);
-    }
+    pool_open(p->pool, index, p->listed[list], 1);
+    while (pool_take(p->pool, index, &begin, &end))
+        m->multiply(m, rows_before(m, p->list[begin]), rows_before(m, p->list[begin] + 1), a, s->out[0], s->out_width[0]);
     pool_close(p->pool, index);
 }
 
@@ -69,24 +123,18 @@ void step_choose(Program *p, const Step *s, int index)
 {
     const Matrix *m = s->matrix[0];
     const int closer = !m->sketch, at_once = closer && p->screen_at_once > 0;
-    int begin, end;
     Act a = act_view(p, &p->act, 0, 1, m->cols, index);
     Screening *of = (Screening *)a.panel;
     screening_prepare(format_of((m->sketch ? m->sketch : m)->type - TYPE_SPLIT), &a, m->cols, of);
     look(p, s, &a, of, at_once, index);
+    list_groups(p, s, LIKELY, index);
+    read_whole(p, s, &a, LIKELY, index);
+    list_groups(p, s, POSSIBLE, index);
     if (closer && !at_once) {
-        list_groups(p, s, 0, index);
-        pool_open(p->pool, index, p->listed[0], 1);
-        while (pool_take(p->pool, index, &begin, &end)) estimate(p, s, &a, of, p->list[begin], 1, 1);
-        pool_close(p->pool, index);
+        look_closer(p, s, &a, of, POSSIBLE, index);
+        list_groups(p, s, STILL_POSSIBLE, index);
     }
-    list_groups(p, s, 1, index);
-    pool_open(p->pool, index, p->listed[1], 1);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        int row0 = p->list[begin] * ROW_GROUP, row1 = row0 + ROW_GROUP < m->rows ? row0 + ROW_GROUP : m->rows;
-        m->multiply(m, row0, row1, &a, s->out[0], s->out_width[0]);
-    }
-    pool_close(p->pool, index);
+    read_whole(p, s, &a, closer && !at_once ? STILL_POSSIBLE : POSSIBLE, index);
 }
 
 static int has_choice(const Program *p, const Step *s)
@@ -104,12 +152,12 @@ void choice_learn(Program *p, const Step *s)
 {
     enum { TRY_AGAIN = 32 }; /* tokens */
     if (!has_choice(p, s)) return;
-    const int groups = (s->matrix[0]->rows + ROW_GROUP - 1) / ROW_GROUP, sketch = s->matrix[0]->sketch != NULL;
-    const int at_once = p->screen_at_once > 0, first = p->listed[sketch];
+    const int groups = groups_of(s->matrix[0]), sketch = s->matrix[0]->sketch != NULL;
+    const int at_once = p->screen_at_once > 0, first = p->listed[POSSIBLE];
     if (at_once) p->screen_at_once--;
     else if (4 * first > 3 * groups) p->screen_at_once = TRY_AGAIN;
     p->chosen += groups;
     p->looked += at_once && sketch ? 0 : groups;
     p->closer += sketch ? 0 : at_once ? groups : first;
-    p->exact += at_once && sketch ? groups : p->listed[1];
+    p->exact += at_once && sketch ? groups : p->listed[LIKELY] + p->listed[sketch || at_once ? POSSIBLE : STILL_POSSIBLE];
 }

@@ -10,6 +10,16 @@ typedef struct { __m256 a, b; } Floats;
 #define EACH_OF_FEW(X) X(0) X(1) X(2) X(3)
 enum { LANES = 6, FEW = 4 };
 
+/* For the vectors of float_ops.inc, where compilers do not see the instruction. */
+#define vec_greater(a, b) ((VecF)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define vec_bytes(v) ((VecB)bytes_of_ints((__m256i)(v)))
+static inline long long bytes_of_ints(__m256i v)
+{
+    const __m256i first = _mm256_set1_epi32(0x0c080400); /* of each four bytes */
+    __m256i packed = _mm256_shuffle_epi8(v, first);
+    return _mm_cvtsi128_si64(_mm_unpacklo_epi32(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1)));
+}
+
 static inline __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline Line line_load(const uint8_t *p) { return (Line){load32(p), load32(p + 32)}; }
 static inline void line_store(uint8_t *p, Line x)
@@ -57,6 +67,11 @@ static inline __m256i words8(__m256i sum, __m256i code, __m256i q)
                 : "x"((w).a), "x"((w).b));                                                                    \
     } while (0)
 
+/* integers of -32767 to 32767 as words */
+static inline __m128i words_of_ints(__m256i v)
+{
+    return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
 /* Sixteen int8 of each of two rows as pairs of words: columns 0-3 and 8-11, columns 4-7 and 12-15. */
 #define WORD_PAIRS
 static inline void word_pairs(const int8_t *one, const int8_t *other, __m256i *low, __m256i *high)

@@ -5,23 +5,34 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static void rotate(const Program *p, const Step *s, float *x, int heads, int width, int position)
+/* Cosines and sines of the angles of a position. */
+static void angles(const Program *p, const Step *s, int position, float *c, float *sn)
 {
-    int half = s->rope_width / 2;
     const float *inverse = s->inverse[p->far];
-    float c[half], sn[half];
-    for (int i = 0; i < half; i++) {
+    for (int i = 0; i < s->rope_width / 2; i++) {
         float angle = (float)position * inverse[i];
         c[i] = cosf(angle) * s->rope_scale;
         sn[i] = sinf(angle) * s->rope_scale;
     }
+}
+
+/* Turn pairs of values, which lie `apart`. */
+static inline void turn(float *restrict x, const float *restrict c, const float *restrict sn, int half, const int step,
+                        int apart)
+{
+    for (int i = 0; i < half; i++) {
+        float *a = x + i * step, u = a[0], v = a[apart];
+        a[0] = u * c[i] - v * sn[i];
+        a[apart] = u * sn[i] + v * c[i];
+    }
+}
+
+static void rotate(const Step *s, float *x, int heads, int width, const float *c, const float *sn)
+{
+    int half = s->rope_width / 2;
     for (int h = 0; h < heads; h++, x += width)
-        for (int i = 0; i < half; i++) {
-            int a = s->neox ? i : 2 * i, b = s->neox ? i + half : 2 * i + 1;
-            float u = x[a], v = x[b];
-            x[a] = u * c[i] - v * sn[i];
-            x[b] = u * sn[i] + v * c[i];
-        }
+        if (s->neox) turn(x, c, sn, half, 1, half);
+        else turn(x, c, sn, half, 2, 1);
 }
 
 static void norm_heads(const Program *p, const Step *s, const float *weight, float *x, int heads, int width)
@@ -33,15 +44,17 @@ static void norm_heads(const Program *p, const Step *s, const float *weight, flo
 void step_rope(Program *p, const Step *s, int index)
 {
     int begin, end, q_width = s->q_heads * s->k->width, k_width = s->k->heads * s->k->width;
-    int v_width = s->v->heads * s->v->width;
+    int v_width = s->v->heads * s->v->width, half = s->rope_width / 2;
+    float c[half + 1], sn[half + 1]; /* there are models without positions */
     pool_open(p->pool, index, p->tokens, 1);
     while (pool_take(p->pool, index, &begin, &end)) {
         float *q = s->out[0] + (size_t)begin * q_width, *k = s->out[1] + (size_t)begin * k_width;
         int position = p->first + begin;
         norm_heads(p, s, s->q_norm, q, s->q_heads, s->k->width);
         norm_heads(p, s, s->k_norm, k, s->k->heads, s->k->width);
-        rotate(p, s, q, s->q_heads, s->k->width, position);
-        rotate(p, s, k, s->k->heads, s->k->width, position);
+        angles(p, s, position, c, sn);
+        rotate(s, q, s->q_heads, s->k->width, c, sn);
+        rotate(s, k, s->k->heads, s->k->width, c, sn);
         cache_keep(p->kernels, s->k, k, position);
         cache_keep(p->kernels, s->v, s->out[2] + (size_t)begin * v_width, position);
         /* Before this phase can be over: so every thread sees it, and stops at the same step. */

@@ -254,7 +254,7 @@ static void run(void *context, Pool *pool, int index)
 
 int program_phases(const Program *p)
 {
-    int phases = 3; /* the output matrix takes five; attention, and products with adapters or watched, two */
+    int phases = 5; /* the output matrix takes seven; attention, and products with adapters or watched, two */
     for (int i = 0; i < p->count; i++) phases += p->steps[i].kind == STEP_EXPERTS ? 8 : 2;
     return phases;
 }

@@ -101,6 +101,10 @@ typedef struct {
     int64_t offset;
 } Step;
 
+/* Groups of rows whose values are needed: those that likely are among the greatest, which are read first, and those
+ * that then may be, after a look and another. */
+enum { LIKELY, POSSIBLE, STILL_POSSIBLE, LISTS };
+
 typedef struct {
     const Kernels *kernels;
     Pool *pool;
@@ -121,7 +125,8 @@ typedef struct {
     int far;              /* which angles ROPE takes: beyond some length LongRoPE has others */
     int keep;             /* of one token, so many of the greatest logits must be exact; 0: all */
     float *low, *high;    /* of each group of rows of a split matrix: see Kernels.screen */
-    int *list, listed[2]; /* groups that may hold one of the greatest, after a look and another */
+    int *list, listed[LISTS]; /* groups */
+    float least;          /* that one of the greatest may be */
     double chosen, looked, closer, exact; /* groups so far: chosen among, looked at, looked at closer, read whole */
     int screen_at_once; /* tokens for which all rows are looked at closer at once, or by a sketch not at all */
     _Atomic int last_step; /* where to stop: lowered by whoever sees `cancel` */
