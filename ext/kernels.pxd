@@ -217,8 +217,8 @@ cdef extern from "kernels/program.h" nogil:
         float *partial
         size_t partial_floats
         int keep, far
-        float *low
-        float *high
+        float *best
+        float *most
         int *list
         double chosen, looked, closer, exact
         int *cancel

@@ -354,8 +354,8 @@ cdef class Steps:
         self.p.scratch = <float *>self._room(self.p.scratch_floats * threads * 4)
         self.p.partial = <float *>self._room(<size_t>self.q_heads * MAX_PARTS * (self.value_width + 2) * 4)
         self.vocab = vocab
-        self.p.low = <float *>self._room(_groups(vocab) * 4)
-        self.p.high = <float *>self._room(_groups(vocab) * 4)
+        self.p.best = <float *>self._room(_groups(vocab) * 4)
+        self.p.most = <float *>self._room(_groups(vocab) * 4)
         self.p.list = <int *>self._room(_groups(vocab) * sizeof(int))
         self.candidates = <Candidate *>self._room(<size_t>vocab * 8)
         self.buffer_bytes += shared_bytes(threads, self.p.max_tokens, self.widest, self.q_heads, self.value_width, vocab)

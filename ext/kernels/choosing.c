@@ -37,15 +37,15 @@ static int groups_of(const Matrix *m) { return (m->rows + ROW_GROUP - 1) / ROW_G
 
 static int rows_before(const Matrix *m, int group) { return group * ROW_GROUP < m->rows ? group * ROW_GROUP : m->rows; }
 
-/* List the groups whose least possible values are among the greatest. */
+/* List the groups whose estimates are among the greatest. */
 static void list_likely(Program *p, int groups)
 {
     Greatest of = {.keep = p->keep};
-    for (int g = 0; g < groups; g++) offer(&of, p->low[g]);
+    for (int g = 0; g < groups; g++) offer(&of, p->best[g]);
     const float least = reached(&of);
     p->listed[LIKELY] = 0;
     for (int g = 0; g < groups; g++)
-        if (!(p->low[g] < least)) p->list[p->listed[LIKELY]++] = g;
+        if (!(p->best[g] < least)) p->list[p->listed[LIKELY]++] = g;
 }
 
 /* What the exact values of the groups listed reach: no lesser one is among the greatest of all rows. They are not listed
@@ -56,7 +56,7 @@ static float reached_exactly(Program *p, const Step *s)
     for (int i = 0; i < p->listed[LIKELY]; i++) {
         const int g = p->list[i];
         for (int r = rows_before(s->matrix[0], g); r < rows_before(s->matrix[0], g + 1); r++) offer(&of, s->out[0][r]);
-        p->high[g] = -INFINITY;
+        p->most[g] = -INFINITY;
     }
     return reached(&of);
 }
@@ -75,30 +75,29 @@ static void list_groups(Program *p, const Step *s, int list, int index)
         if (list == POSSIBLE) p->least = reached_exactly(p, s);
         p->listed[list] = 0;
         for (int g = 0; g < groups; g++)
-            if (!(p->high[g] < p->least)) p->list[p->listed[list]++] = g;
+            if (!(p->most[g] < p->least)) p->list[p->listed[list]++] = g;
     }
     pool_close(p->pool, index);
 }
 
-/* Estimate a group of rows by the upper bits or by the middle ones, `next` being the group after it. */
+/* Estimate a group of rows by the upper bits or, `closer`, with the middle ones; `next` is the group after it. */
 static void estimate(Program *p, const Step *s, const Act *a, const Screening *of, int group, int next, int closer)
 {
     const Matrix *m = s->matrix[0]->sketch ? s->matrix[0]->sketch : s->matrix[0];
-    kernels_screen(p->kernels, m->type)(m, group, next, a, of, closer, s->out[0], p->low, p->high);
+    kernels_screen(p->kernels, m->type)(m, group, next, a, of, closer, s->out[0], p->best, p->most);
 }
 
-/* Estimates of all rows by the upper bits of a matrix and, `closer`, at once by the middle ones. */
+/* Estimates of all rows. */
 static void look(Program *p, const Step *s, const Act *a, const Screening *of, int closer, int index)
 {
     int begin, end, groups = groups_of(s->matrix[0]);
     pool_open(p->pool, index, groups, 4);
     while (pool_take(p->pool, index, &begin, &end))
-        for (int g = begin; g < end; g++)
-            for (int at = 0; at <= closer; at++) estimate(p, s, a, of, g, g + 1 < groups ? g + 1 : g, at);
+        for (int g = begin; g < end; g++) estimate(p, s, a, of, g, g + 1 < groups ? g + 1 : g, closer);
     pool_close(p->pool, index);
 }
 
-/* Estimates of the groups listed, by the middle bits. */
+/* Closer estimates of the groups listed. */
 static void look_closer(Program *p, const Step *s, const Act *a, const Screening *of, int list, int index)
 {
     int begin, end, last = p->listed[list] - 1;
@@ -137,10 +136,11 @@ void step_choose(Program *p, const Step *s, int index)
     read_whole(p, s, &a, closer && !at_once ? STILL_POSSIBLE : POSSIBLE, index);
 }
 
+/* Not where the likely groups alone would be most of them. */
 static int has_choice(const Program *p, const Step *s)
 {
     return s->kind == STEP_LINEAR && (s->matrix[0]->type >= TYPE_SPLIT || s->matrix[0]->sketch)
-        && p->tokens - p->logits_from == 1 && p->keep && !s->side;
+        && p->tokens - p->logits_from == 1 && p->keep && 4 * p->keep < groups_of(s->matrix[0]) && !s->side;
 }
 
 int choice_by_estimates(const Program *p, const Step *s)
@@ -152,12 +152,12 @@ void choice_learn(Program *p, const Step *s)
 {
     enum { TRY_AGAIN = 32 }; /* tokens */
     if (!has_choice(p, s)) return;
-    const int groups = groups_of(s->matrix[0]), sketch = s->matrix[0]->sketch != NULL;
-    const int at_once = p->screen_at_once > 0, first = p->listed[POSSIBLE];
+    const int groups = groups_of(s->matrix[0]), sketch = s->matrix[0]->sketch != NULL, at_once = p->screen_at_once > 0;
+    const int again = p->listed[POSSIBLE], whole = p->listed[LIKELY] + p->listed[sketch || at_once ? POSSIBLE : STILL_POSSIBLE];
     if (at_once) p->screen_at_once--;
-    else if (4 * first > 3 * groups) p->screen_at_once = TRY_AGAIN;
+    else if (sketch ? 4 * whole > 3 * groups : 3 * again > groups) p->screen_at_once = TRY_AGAIN;
     p->chosen += groups;
     p->looked += at_once && sketch ? 0 : groups;
-    p->closer += sketch ? 0 : at_once ? groups : first;
-    p->exact += at_once && sketch ? groups : p->listed[LIKELY] + p->listed[sketch || at_once ? POSSIBLE : STILL_POSSIBLE];
+    p->closer += sketch ? 0 : at_once ? groups : again;
+    p->exact += at_once && sketch ? groups : whole;
 }

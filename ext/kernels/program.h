@@ -124,7 +124,7 @@ typedef struct {
     int tokens, first, logits_from;
     int far;              /* which angles ROPE takes: beyond some length LongRoPE has others */
     int keep;             /* of one token, so many of the greatest logits must be exact; 0: all */
-    float *low, *high;    /* of each group of rows of a split matrix: see Kernels.screen */
+    float *best, *most;   /* of each group of rows of a split matrix: see Screen */
     int *list, listed[LISTS]; /* groups */
     float least;          /* that one of the greatest may be */
     double chosen, looked, closer, exact; /* groups so far: chosen among, looked at, looked at closer, read whole */

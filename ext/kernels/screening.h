@@ -4,7 +4,7 @@
 
 #include "blocks.h"
 
-enum { LOOK, LOOK_CLOSER, LOOKS };                 /* at the upper bits; at the middle ones */
+enum { LOOK, LOOK_CLOSER, LOOKS };                 /* at the upper bits; with the middle ones */
 enum { MOST_ENERGY = 4095 };                       /* of a span */
 
 /* Of one look: a row's product is the sum over its spans of d * scale * step * act * (codes by y - start), its variance
@@ -15,8 +15,8 @@ typedef struct {
     int16_t energy[SPLIT_COLUMNS / SPAN];
 } Look;
 
-/* Activations of one token in 6 bits, for codes that lie in a byte as they are packed: what multiplies a code at bit 0
- * or 4 is four times what multiplies one at bit 2 or 6. */
+/* For the first look activations of one token in 6 bits, for codes that lie in a byte as they are packed: what multiplies
+ * a code at bit 0 or 4 is four times what multiplies one at bit 2 or 6. */
 typedef struct Screening {
     int8_t y[SPLIT_COLUMNS];
     Look look[LOOKS];

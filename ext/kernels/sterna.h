@@ -59,11 +59,11 @@ typedef void (*MatMul)(const Matrix *m, int row0, int row1, const Act *a, float 
 
 struct Screening; /* what estimates need of the activations: screening.h */
 
-/* One token by a group of 16 rows, at the upper bits of a split matrix alone: estimates to `out`; the greatest value that
- * one of them has at least (`low`) and that none exceeds (`high`), but for chance. `closer`: from what is in `out`, by the
- * middle bits. What is read of group `next` is asked for meanwhile. */
+/* One token by a group of 16 rows, at the upper bits of a split matrix alone or, `closer`, with the middle ones:
+ * estimates to `out`, the greatest of them (`best`), and the greatest value that but for chance none of the group exceeds
+ * (`most`). What is read of group `next` is asked for meanwhile. */
 typedef void (*Screen)(const Matrix *m, int group, int next, const Act *a, const struct Screening *s, int closer, float *out,
-                       float *low, float *high);
+                       float *best, float *most);
 
 struct Matrix {
     int type;         /* TYPE_… */
