@@ -16,7 +16,7 @@ enum { /* where the scale of a span of values comes from */
     SCALE_NIBBLES,  /* the same, both in one byte */
     SCALE_ODD       /* an odd number below 32 a span, times a float16 for 256 values */
 };
-enum { TABLE_NONE, TABLE_NL, TABLE_MX, TABLE_IQ2, TABLE_IQ3_XXS, TABLE_IQ3_S, TABLES }; /* of 16 values */
+enum { TABLE_NONE, TABLE_NL, TABLE_MX, TABLE_IQ2, TABLE_IQ3_XXS, TABLE_IQ3_S, TABLE_NL_SIGNED, TABLES }; /* of 16 values */
 
 /* X(name, GGUF type, values of a block, its bytes, bits of a code, values of a span, scaling, offset, table) */
 #define EACH_FORMAT(X)                                                \
@@ -59,7 +59,7 @@ typedef struct {
 } Format;
 
 extern const Format formats[FORMATS];
-extern const uint8_t tables[TABLES][16]; /* what is looked up, plus the offset, so that none is negative */
+extern const uint8_t tables[TABLES][16]; /* what is looked up, plus the offset, so that none is negative; or int8 */
 
 /* What a code's value is counted in: a power of two, so that multiplying by it rounds nothing. */
 static inline float table_unit(int table) { return table == TABLE_IQ2 ? 0.125f : table == TABLE_IQ3_XXS ? 0.5f : 1; }

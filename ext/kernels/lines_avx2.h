@@ -118,7 +118,7 @@ static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
 #define ints_dot_wide ints_dot
 #else
 /* Pairs of products go to 16 bits first, and several of them gather there: PAIRS_HOLD quads of codes up
- * to `most` cannot overflow. Wide codes are made signed, for |code| * |q| stays below 2^14. */
+ * to `most` cannot overflow. Wide codes are signed, less CODE_SHIFT, for |code| * |q| stays below 2^14. */
 #define CODE_SHIFT 128
 #define READ_AHEAD 4096 /* Zen 3: 1.4 times as fast */
 #define PAIRS_HOLD(most) ((most) <= 3 ? 40 : (most) <= 15 ? 8 : (most) <= 31 ? 4 : (most) <= 63 ? 2 : 1)
@@ -197,13 +197,13 @@ static inline Ints ints_dot(Ints x, Line w, const int8_t *q)
     __m256i v = word(q);
     return (Ints){dot8(x.a, w.a, v), dot8(x.b, w.b, v)};
 }
-/* sum + |code| * q with the sign of the code, which begins at CODE_SHIFT */
+/* sum + |code| * q with the sign of the code */
 static inline __m256i dot_wide8(__m256i sum, __m256i code, __m256i q)
 {
-    __m256i w = _mm256_xor_si256(code, _mm256_set1_epi8((char)0x80)), size = _mm256_abs_epi8(w), t;
+    __m256i size = _mm256_abs_epi8(code), t;
     __asm__("vpsignb %2, %4, %1\n\tvpmaddubsw %1, %3, %1\n\tvpmaddwd %5, %1, %1\n\tvpaddd %1, %0, %0"
             : "+x"(sum), "=&x"(t)
-            : "x"(w), "x"(size), "x"(q), "x"(_mm256_set1_epi16(1)));
+            : "x"(code), "x"(size), "x"(q), "x"(_mm256_set1_epi16(1)));
     return sum;
 }
 static inline Ints ints_dot_wide(Ints x, Line w, const int8_t *q)
