@@ -91,8 +91,8 @@ static void estimate(Program *p, const Step *s, const Act *a, const Screening *o
 static void look(Program *p, const Step *s, const Act *a, const Screening *of, int closer, int index)
 {
     int begin, end, groups = groups_of(s->matrix[0]);
-    pool_open(p->pool, index, groups, 4);
-    while (pool_take(p->pool, index, &begin, &end))
+    pool_open(p->pool, index, groups, 1);
+    while (pool_take_some(p->pool, index, &begin, &end))
         for (int g = begin; g < end; g++) estimate(p, s, a, of, g, g + 1 < groups ? g + 1 : g, closer);
     pool_close(p->pool, index);
 }
@@ -101,8 +101,8 @@ static void look(Program *p, const Step *s, const Act *a, const Screening *of, i
 static void look_closer(Program *p, const Step *s, const Act *a, const Screening *of, int list, int index)
 {
     int begin, end, last = p->listed[list] - 1;
-    pool_open(p->pool, index, p->listed[list], 4);
-    while (pool_take(p->pool, index, &begin, &end))
+    pool_open(p->pool, index, p->listed[list], 1);
+    while (pool_take_some(p->pool, index, &begin, &end))
         for (int i = begin; i < end; i++) estimate(p, s, a, of, p->list[i], p->list[i < last ? i + 1 : i], 1);
     pool_close(p->pool, index);
 }

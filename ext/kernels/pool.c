@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "pool.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -183,35 +184,46 @@ void pool_open(Pool *pool, int index, int total, int chunk)
     mine->finished = 0;
 }
 
-/* Take one chunk of a part that has `size`; -1 when none is left. */
-static int take_from(const Pool *pool, Counter *taken, int size)
+/* Take chunks of a part that has `size`: one, and one for every `share` of those that are left. -1 when none is. */
+static int take_from(const Pool *pool, Counter *taken, int size, int share, int *count)
 {
     uint64_t seen = atomic_load_explicit(taken, memory_order_relaxed);
     for (;;) {
         uint64_t now = of_this_run(pool, seen);
-        if ((int)(uint32_t)now >= size) return -1;
-        if (atomic_compare_exchange_weak_explicit(taken, &seen, now + 1, memory_order_relaxed, memory_order_relaxed))
+        int left = size - (int)(uint32_t)now;
+        if (left <= 0) return -1;
+        *count = 1 + (left - 1) / share;
+        if (atomic_compare_exchange_weak_explicit(taken, &seen, now + (uint64_t)*count, memory_order_relaxed,
+                                                  memory_order_relaxed))
             return (int)(uint32_t)now;
     }
 }
 
-int pool_take(Pool *pool, int index, int *begin, int *end)
+static int take(Pool *pool, int index, int share, int *begin, int *end)
 {
     Place *mine = &pool->places[index];
     Line *lines = lines_of(pool, mine->phase);
-    int threads = pool->threads, chunk = mine->chunk;
+    int threads = pool->threads, chunk = mine->chunk, count;
     int64_t chunks = (mine->total + chunk - 1) / chunk;
     for (int i = 0; i < threads; i++) {
         int who = (index + i) % threads;
         int first = (int)(chunks * who / threads), last = (int)(chunks * (who + 1) / threads);
-        int at = take_from(pool, &lines[1 + who].count, last - first);
+        int at = take_from(pool, &lines[1 + who].count, last - first, share, &count);
         if (at < 0) continue;
         *begin = (first + at) * chunk;
-        *end = *begin + chunk < mine->total ? *begin + chunk : mine->total;
-        mine->finished++; /* it will be, before this thread closes the phase */
+        *end = *begin + count * chunk < mine->total ? *begin + count * chunk : mine->total;
+        mine->finished += count; /* they will be, before this thread closes the phase */
         return 1;
     }
     return 0;
+}
+
+int pool_take(Pool *pool, int index, int *begin, int *end) { return take(pool, index, INT_MAX, begin, end); }
+
+int pool_take_some(Pool *pool, int index, int *begin, int *end)
+{
+    enum { SHARE = 8 }; /* little is left when the last ones are taken one by one */
+    return take(pool, index, SHARE, begin, end);
 }
 
 void pool_ahead(Pool *pool, int index, const void *data, size_t bytes)

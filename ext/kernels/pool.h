@@ -24,8 +24,10 @@ void pool_run(Pool *pool, PoolJob job, void *context); /* the caller is thread 0
  * `total` items are shared out: each thread takes chunks from its own contiguous part and then
  * helps the others. */
 void pool_open(Pool *pool, int index, int total, int chunk);
-/* Next [*begin, *end) for this thread; 0 when all is taken. */
+/* Next [*begin, *end) for this thread, a chunk; 0 when all is taken. */
 int pool_take(Pool *pool, int index, int *begin, int *end);
+/* The same, but of several chunks while many are left: for chunks that are soon done, or agreeing costs too much. */
+int pool_take_some(Pool *pool, int index, int *begin, int *end);
 /* Memory that this thread reads soon, of which as much as there is time for is brought into the second-level
  * cache while it waits for others. */
 void pool_ahead(Pool *pool, int index, const void *data, size_t bytes);

@@ -194,10 +194,11 @@ static void linear(Program *p, const Step *s, int index)
     else if (s->squares) observe_linear(p, s, &a, index);
     Chunks c = chunks_of(s, a.tokens);
     pool_open(p->pool, index, c.total, 1);
-    while (pool_take(p->pool, index, &begin, &end)) {
-        int i = place(&c, begin, &row), rows = s->matrix[i]->rows;
-        linear_rows(p, s, &a, i, row, row + c.chunk < rows ? row + c.chunk : rows);
-    }
+    while (pool_take_some(p->pool, index, &begin, &end))
+        for (; begin < end; begin++) {
+            int i = place(&c, begin, &row), rows = s->matrix[i]->rows;
+            linear_rows(p, s, &a, i, row, row + c.chunk < rows ? row + c.chunk : rows);
+        }
     pool_close(p->pool, index);
 }
 
