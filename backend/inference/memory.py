@@ -14,9 +14,7 @@ from ext.steps import buffer_bytes as of_buffer
 from ext.steps import expert_bytes, shared_bytes
 
 BLOCK_TOKENS = 264  # tokens run at once in a prompt: 22 tiles of the prefill kernels
-SMALL_CACHE = (
-    8 << 20
-)  # a cache below this is kept in float32: the processor holds it, and nothing is rounded
+SMALL_CACHE = 16 << 20  # below it a cache is in float32: the processor holds it, nothing is rounded
 _MARGIN = 16 << 20  # left free
 _INTERPRETER = 57_000_000  # Python with what it imports, stacks, what the allocators round up
 _TOKEN, _MERGE = 370, 120  # bytes of each in the tokenizer, as it was measured

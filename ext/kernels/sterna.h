@@ -11,7 +11,7 @@ enum {
     /* our own packings, made at load: ternary in two bits, and in five trits a byte; any block format,
      * 16 rows interleaved (TYPE_PACKED + its GGUF type) */
     TYPE_TERNARY = 1000, TYPE_TRITS = 1001, TYPE_PACKED = 2000,
-    TYPE_SPLIT = 3000 /* + its GGUF type: packed in two halves, see blocks.h, "split" */
+    TYPE_SPLIT = 3000 /* + its GGUF type: packed in three parts, see blocks.h, "split" */
 };
 
 /* Forms in which a matrix wants its input vector; a bit mask, one matrix wants one. */

@@ -1,6 +1,7 @@
 /* Every kernel set of this machine against the scalar one, without Python: for processors that are only
  * there as an emulation (`make test-arm`), and quick anywhere. Exit status 0 when all agree. */
 #include "blocks.h"
+#include "screening.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -117,21 +118,27 @@ static void check_matrix(const Kernels *set, const char *what, const Matrix *m, 
         }
 }
 
+/* Any codes and scales, with moderate factors, wherever they stand. */
+static void draw_blocks(const Format *format, uint8_t *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) data[i] = (uint8_t)draw();
+    for (size_t b = 0; b + (size_t)format->bytes <= bytes; b += (size_t)format->bytes) {
+        uint8_t *block = data + b;
+        size_t at[] = {0, 2, 80, 82, 108, 208, 52, 64};
+        if (format->scaling == SCALE_E8M0) block[0] = (uint8_t)(120 + draw() % 8);
+        else
+            for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+                if (at[i] + 2 <= (size_t)format->bytes) block[at[i] + 1] = 0x20 | (draw() & 0x83);
+    }
+}
+
 static void check_formats(const Kernels *set)
 {
     for (int f = 0; f < FORMATS; f++) {
         const Format *format = &formats[f];
         size_t row = type_row_bytes(format->type, COLS), group = blocks_group_bytes(format, COLS);
         uint8_t *data = room(row * ROWS), *packed = room(group * 3);
-        for (size_t i = 0; i < row * ROWS; i++) data[i] = (uint8_t)draw();
-        for (size_t b = 0; b + (size_t)format->bytes <= row * ROWS; b += (size_t)format->bytes) {
-            uint8_t *block = data + b; /* moderate factors, wherever they stand */
-            size_t at[] = {0, 2, 80, 82, 108, 208, 52, 64};
-            if (format->scaling == SCALE_E8M0) block[0] = (uint8_t)(120 + draw() % 8);
-            else
-                for (size_t i = 0; i < sizeof at / sizeof *at; i++)
-                    if (at[i] + 2 <= (size_t)format->bytes) block[at[i] + 1] = 0x20 | (draw() & 0x83);
-        }
+        draw_blocks(format, data, row * ROWS);
         for (int g = 0; g < 3; g++) {
             int rows = ROWS - 16 * g < 16 ? ROWS - 16 * g : 16;
             blocks_pack_group(format, data + row * 16 * (size_t)g, row, rows, COLS, packed + group * (size_t)g);
@@ -140,6 +147,48 @@ static void check_formats(const Kernels *set)
         check_matrix(set, format->name, &m, 0);
         free(data);
         free(packed);
+    }
+}
+
+/* Estimates of all rows, and what no row of a group exceeds. */
+static void screen(const Kernels *k, const Matrix *m, const Format *format, const float *x, int closer, float *out,
+                   float *most)
+{
+    Act a = prepare(k, x, 1);
+    float best[3];
+    screening_prepare(format, &a, COLS, (Screening *)a.panel);
+    for (int g = 0; g < 3; g++)
+        kernels_screen(k, m->type)(m, g, g < 2 ? g + 1 : g, &a, (Screening *)a.panel, closer, out, best, most);
+    release(&a);
+}
+
+static void check_splits(const Kernels *set)
+{
+    static float x[COLS], want[ROWS], got[ROWS], most[3], reached[3];
+    for (int f = 0; f < FORMATS; f++) {
+        const Format *format = &formats[f];
+        if (!split_exists(format->type, COLS)) continue;
+        size_t row = type_row_bytes(format->type, COLS), bytes[SPLIT_PARTS];
+        uint8_t *data = room(row * ROWS), *part[SPLIT_PARTS];
+        draw_blocks(format, data, row * ROWS);
+        for (int i = 0; i < SPLIT_PARTS; i++) part[i] = room(3 * (bytes[i] = split_bytes(format, COLS, i)));
+        for (int g = 0; g < 3; g++) {
+            uint8_t *const at[] = {part[0] + bytes[0] * (size_t)g, part[1] + bytes[1] * (size_t)g, part[2] + bytes[2] * (size_t)g};
+            split_pack_group(format, data + row * 16 * (size_t)g, row, ROWS - 16 * g < 16 ? ROWS - 16 * g : 16, COLS, at);
+        }
+        Matrix m = {.type = TYPE_SPLIT + format->type, .rows = ROWS, .cols = COLS, .data = part[0], .middle = part[1],
+                    .lower = part[2]};
+        check_matrix(set, "split", &m, 0);
+        for (int kind = 0; kind < 2; kind++)
+            for (int closer = 0; closer < 2; closer++) {
+                fill(x, COLS, kind);
+                screen(&kernels_scalar, &m, format, x, closer, want, most);
+                screen(set, &m, format, x, closer, got, reached);
+                verdict(set->name, "estimates", kind, closer, difference(got, want, ROWS), 3e-5);
+                verdict(set->name, "margins", kind, closer, difference(reached, most, 3), 1e-3);
+            }
+        for (int i = 0; i < SPLIT_PARTS; i++) free(part[i]);
+        free(data);
     }
 }
 
@@ -274,6 +323,7 @@ int main(void)
         if (set == &kernels_scalar) continue;
         int before = failures;
         check_formats(set);
+        check_splits(set);
         check_ternary(set);
         check_floats(set);
         check_small(set);
