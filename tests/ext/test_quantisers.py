@@ -171,8 +171,8 @@ def test_any_values_come_out_near(type, values):
     error = lost(values, type)
     peak = np.abs(values).max()
     assert np.isfinite(error).all()
-    # No value is off by more than the largest and what scales of 4 bits are rounded by; those below float16 are zero.
-    assert np.abs(error).max() <= peak * 1.05 + 1e-6
+    # No value is off by more than the largest; scales below float16 cannot be told from zero.
+    assert np.abs(error).max() <= peak * 1.01 + 1e-6
 
 
 @pytest.mark.parametrize("type", MADE, ids=name)
